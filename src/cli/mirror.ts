@@ -1,0 +1,103 @@
+// `fam mirror SRC DEST...`
+
+import { z } from 'zod';
+import { FamError } from '../core/errors.ts';
+import { Mirror } from '../mirror/mirror.ts';
+import { openLog } from '../runtime/log.ts';
+import { parseBandwidth } from '../source/bandwidth.ts';
+import { attributeRules } from './attribute-options.ts';
+import { MirrorProgress } from './mirror-progress.ts';
+
+const mirrorOptions = z.object({
+  rsh: z.string().optional(),
+  state: z.string().optional(),
+  init: z.boolean().default(false),
+  once: z.boolean().default(false),
+  trustSource: z.boolean().default(false),
+  monitor: z.enum(['fanotify', 'inotify']).optional(),
+  durability: z.enum(['none', 'batch', 'file']),
+  bandwidth: z.string().optional(),
+  bandwidthTotal: z.string().optional(),
+  compress: z.boolean().default(false),
+  ownerMap: z.string().optional(),
+  groupMap: z.string().optional(),
+  chmod: z.string().optional(),
+  logFormat: z.enum(['text', 'json']).optional(),
+});
+
+function bytesASecond(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const bytes = parseBandwidth(text);
+  if (bytes === undefined)
+    throw new FamError('USAGE', `${option} takes bytes a second, like 500K, 10M or 1.5G, not ${text}`);
+  return bytes;
+}
+
+/** Mirrors until SIGINT or SIGTERM (exit 0), or until in sync with `--once`. @throws FamError */
+export async function mirrorCommand(
+  source: string,
+  destinations: readonly string[],
+  given: object,
+): Promise<void> {
+  const options = mirrorOptions.parse(given);
+  const log = openLog(options.logFormat);
+  const stop = stopSignals();
+  let changed: () => void = () => {};
+  const mirror = await Mirror.start({
+    source,
+    destinations,
+    stateDir: options.state,
+    rsh: options.rsh,
+    // fam_mirror's users know it as an environment variable.
+    init: options.init || process.env['INIT_MIRROR'] === '1',
+    monitor: options.monitor,
+    durability: options.durability,
+    trustSource: options.trustSource,
+    bandwidth: bytesASecond('--bandwidth', options.bandwidth),
+    bandwidthTotal: bytesASecond('--bandwidth-total', options.bandwidthTotal),
+    compress: options.compress,
+    attributeRules: attributeRules(options.ownerMap, options.groupMap, options.chmod),
+    log,
+    onChange: () => changed(),
+  });
+  using progress = new MirrorProgress(mirror, options.logFormat);
+  const inSync = new Promise<void>((resolve) => {
+    changed = () => {
+      progress.update();
+      if (options.once && mirror.inSync) resolve();
+    };
+  });
+  try {
+    await Promise.race([stop.first, inSync, mirror.failed]);
+  } catch (error) {
+    await mirror.close(false);
+    throw error instanceof FamError ? error : new FamError('INTERNAL', String(error), { cause: error });
+  }
+  progress.finish();
+  log.info({ event: 'stopping' }, 'stopping');
+  await Promise.race([mirror.close(), stop.second]);
+  log.info({ event: 'stopped' }, 'stopped');
+  // The second signal ends what is still being flushed.
+  process.exit(0);
+}
+
+/** The first SIGINT or SIGTERM asks for an orderly end, the second one for an end at once. */
+function stopSignals(): { readonly first: Promise<void>; readonly second: Promise<void> } {
+  let count = 0;
+  let resolveFirst: () => void = () => {};
+  let resolveSecond: () => void = () => {};
+  const first = new Promise<void>((resolve) => {
+    resolveFirst = resolve;
+  });
+  const second = new Promise<void>((resolve) => {
+    resolveSecond = resolve;
+  });
+  const onSignal = (): void => {
+    count += 1;
+    if (count === 1) resolveFirst();
+    else resolveSecond();
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return { first, second };
+}

@@ -1,0 +1,41 @@
+// `fam status`
+
+import { z } from 'zod';
+import { askStatus } from '../control/client.ts';
+import type { MirrorStatus, ReplicaStatus } from '../control/status.ts';
+import { chooseState } from './state-option.ts';
+
+const statusOptions = z.object({ state: z.string().optional(), json: z.boolean().default(false) });
+
+/** @throws FamError NOT_RUNNING */
+export async function statusCommand(source: string | undefined, given: object): Promise<void> {
+  const { state, json } = statusOptions.parse(given);
+  const status = await askStatus(chooseState(source, state));
+  process.stdout.write(json ? `${JSON.stringify(status)}\n` : text(status));
+}
+
+function text(status: MirrorStatus): string {
+  const monitor = status.monitor === null ? 'not watched' : `watched by ${status.monitor}`;
+  const reason = status.monitorReason ? ` (${status.monitorReason})` : '';
+  const lines = [
+    `${status.source}: ${status.files} files and folders, ${monitor}${reason}${status.scanning ? ', scanning' : ''}`,
+  ];
+  for (const replica of status.replicas) lines.push(`  ${replica.replica}: ${replicaText(replica)}`);
+  return `${lines.join('\n')}\n`;
+}
+
+function replicaText(replica: ReplicaStatus): string {
+  const parts: string[] = [];
+  if (replica.state === 'live' && replica.lagSeconds === 0) parts.push('in sync');
+  else {
+    parts.push(replica.state);
+    if (replica.behind > 0) parts.push(`${replica.behind} changes behind`);
+    if (replica.owedFiles > 0) parts.push(`${replica.owedFiles} large files under way`);
+    if (replica.lagSeconds !== null) parts.push(`since ${replica.lagSeconds.toFixed(1)} s`);
+  }
+  if (replica.problems > 0) parts.push(`${replica.problems} problems`);
+  if (replica.lacks.length > 0) parts.push(`cannot keep ${replica.lacks.join(', ')}`);
+  if (replica.state === 'lost' && replica.lastError !== null) parts.push(replica.lastError);
+  if (replica.retryInSeconds !== null) parts.push(`next try in ${replica.retryInSeconds.toFixed(1)} s`);
+  return parts.join(', ');
+}

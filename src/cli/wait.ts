@@ -1,0 +1,24 @@
+// `fam wait`: the barrier.
+
+import { z } from 'zod';
+import { askWait } from '../control/client.ts';
+import { FamError } from '../core/errors.ts';
+import { chooseState } from './state-option.ts';
+
+const waitOptions = z.object({
+  state: z.string().optional(),
+  timeout: z.coerce.number().nonnegative(),
+});
+
+/** Exit 0 when everything is there; TIMEOUT names who is not. @throws FamError */
+export async function waitCommand(source: string | undefined, given: object): Promise<void> {
+  const parsed = waitOptions.safeParse(given);
+  if (!parsed.success) throw new FamError('USAGE', '--timeout takes a number of seconds');
+  const { state, timeout } = parsed.data;
+  const result = await askWait(chooseState(source, state), timeout * 1000);
+  if (result.reached) return;
+  throw new FamError(
+    'TIMEOUT',
+    `not everything has arrived after ${timeout} s; behind: ${result.behind.join(', ')}`,
+  );
+}

@@ -1,0 +1,132 @@
+// `fam watch PATH...`
+
+import { once } from 'node:events';
+import { z } from 'zod';
+import { FamError } from '../core/errors.ts';
+import { openLog } from '../runtime/log.ts';
+import { type WatchEvent, type WatchEventType, watchEventTypes } from '../watch/event.ts';
+import { watch } from '../watch/watch.ts';
+import { CommandRunner } from './watch-command-runner.ts';
+import { jsonLine, textLine } from './watch-lines.ts';
+
+const watchOptions = z.object({
+  json: z.boolean().default(false),
+  events: z.string().optional(),
+  filter: z.array(z.string()).default([]),
+  initial: z.boolean().default(false),
+  recursive: z.boolean().default(true),
+  follow: z.boolean().default(false),
+  executions: z.boolean().default(false),
+  exec: z.string().optional(),
+  restart: z.boolean().default(false),
+  once: z.boolean().default(false),
+  timeout: z.coerce.number().positive().optional(),
+  settle: z.coerce.number().nonnegative().optional(),
+  monitor: z.enum(['fanotify', 'inotify']).optional(),
+  logFormat: z.enum(['text', 'json']).optional(),
+});
+type Options = z.infer<typeof watchOptions>;
+
+/**
+ * Prints events, or runs a command for them, until SIGINT or SIGTERM (exit 0); with `--once` until the first event (exit 0, or
+ * the command's exit code). @throws FamError: TIMEOUT, USAGE, and those of `watch`
+ */
+export async function watchCommand(paths: string[], given: object): Promise<void> {
+  const options = readOptions(given);
+  const log = openLog(options.logFormat);
+  const stop = new AbortController();
+  const onSignal = (): void => stop.abort();
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  // `fam watch | head -1`: nobody reads on.
+  process.stdout.on('error', onSignal);
+  const watcher = watch(paths, {
+    recursive: options.recursive,
+    filter: options.filter,
+    events: eventTypes(options.events),
+    initial: options.initial,
+    executions: options.executions,
+    followSymlinks: options.follow,
+    ...(options.settle === undefined ? {} : { settleMs: options.settle }),
+    ...(options.monitor === undefined ? {} : { monitor: options.monitor }),
+    signal: stop.signal,
+    onProblem: (path, code) => log.warn({ event: 'problem', path, code }, `${path} is not watched: ${code}`),
+  });
+  watcher.ready.then(
+    () =>
+      log.info(
+        { event: 'watching' },
+        `watching ${paths.join(', ')} (${[...new Set(watcher.reasons)].join('; ')})`,
+      ),
+    () => {},
+  );
+  const runner =
+    options.exec === undefined
+      ? undefined
+      : new CommandRunner({ command: options.exec, restart: options.restart });
+  let isTimeUp = false;
+  const timer =
+    options.timeout === undefined
+      ? undefined
+      : setTimeout(() => {
+          isTimeUp = true;
+          stop.abort();
+        }, options.timeout * 1000);
+  try {
+    for await (const event of watcher) {
+      if (runner !== undefined) {
+        if (isForCommand(event, options)) runner.changed(event);
+        else continue;
+      } else await print(options.json ? jsonLine(event) : textLine(event, new Date()));
+      if (options.once && event.type !== 'exists' && event.type !== 'endExist') {
+        isTimeUp = false;
+        if (runner !== undefined) process.exitCode = await runner.idle();
+        break;
+      }
+    }
+  } finally {
+    clearTimeout(timer);
+    await runner?.stop();
+    process.off('SIGINT', onSignal);
+    process.off('SIGTERM', onSignal);
+  }
+  if (isTimeUp) throw new FamError('TIMEOUT', `no event within ${options.timeout} s`, { retryable: true });
+}
+
+function readOptions(given: object): Options {
+  const parsed = watchOptions.safeParse(given);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new FamError('USAGE', `--${issue?.path.join('.') ?? 'options'}: ${issue?.message ?? 'not valid'}`);
+  }
+  const options = parsed.data;
+  if (options.timeout !== undefined && !options.once) throw new FamError('USAGE', '--timeout needs --once');
+  if (options.restart && options.exec === undefined) throw new FamError('USAGE', '--restart needs --exec');
+  return options;
+}
+
+function eventTypes(list: string | undefined): WatchEventType[] {
+  if (list === undefined) return [];
+  return list.split(',').map((word) => {
+    const type = watchEventTypes.find((known) => known === word.trim());
+    if (type === undefined) {
+      throw new FamError(
+        'USAGE',
+        `--events: unknown event "${word}"; there are: ${watchEventTypes.join(', ')}`,
+      );
+    }
+    return type;
+  });
+}
+
+/** Unless told otherwise, a command is not run for a file before its content is complete, nor for what was there. */
+function isForCommand(event: WatchEvent, options: Options): boolean {
+  if (event.type === 'endExist') return false;
+  if (options.events !== undefined) return true;
+  if (event.type === 'exists') return options.initial;
+  return !(event.type === 'created' && event.kind === 'file');
+}
+
+async function print(line: string): Promise<void> {
+  if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain').catch(() => {});
+}

@@ -1,0 +1,37 @@
+// Asks a running mirror over its control socket.
+
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { FamError } from '../core/errors.ts';
+import { controlSocketName } from './server.ts';
+import { type MirrorStatus, mirrorStatus, type WaitResult, waitResult } from './status.ts';
+
+export async function askStatus(stateDir: string): Promise<MirrorStatus> {
+  return mirrorStatus.parse(await ask(stateDir, 'GET', '/status'));
+}
+
+/** @param timeoutMs how long the mirror may wait for its replicas */
+export async function askWait(stateDir: string, timeoutMs: number): Promise<WaitResult> {
+  return waitResult.parse(await ask(stateDir, 'POST', `/wait?timeoutMs=${timeoutMs}`));
+}
+
+function ask(stateDir: string, method: string, path: string): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const socketPath = join(stateDir, controlSocketName);
+    const call = request({ socketPath, method, path }, (response) => {
+      const parts: Buffer[] = [];
+      response.on('data', (part: Buffer) => parts.push(part));
+      response.once('error', reject);
+      response.once('end', () => {
+        const body = Buffer.concat(parts).toString('utf8');
+        if (response.statusCode === 200) resolve(JSON.parse(body));
+        else reject(new FamError('INTERNAL', `the mirror answered ${response.statusCode}: ${body}`));
+      });
+    });
+    call.once('error', (cause) => {
+      const message = `no mirror is running with its state in ${stateDir}: start it, or name its folder with --state`;
+      reject(new FamError('NOT_RUNNING', message, { cause }));
+    });
+    call.end();
+  });
+}

@@ -1,0 +1,93 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { askStatus, askWait } from './client.ts';
+import { type Controlled, controlSocketName, serveControl } from './server.ts';
+import type { MirrorStatus, WaitResult } from './status.ts';
+
+const status: MirrorStatus = {
+  version: '1',
+  pid: 1,
+  source: '/var/www',
+  monitor: 'fanotify',
+  monitorReason: null,
+  scanning: false,
+  files: 3,
+  head: 7,
+  replicas: [],
+};
+const waited: WaitResult = { reached: true, seq: 7, behind: [] };
+
+let folder = '';
+let close = async (): Promise<void> => {};
+let asked: number[] = [];
+let aborted: AbortSignal | undefined;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'fam-control-'));
+  asked = [];
+});
+afterEach(async () => {
+  await close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const controlled: Controlled = {
+  status: () => status,
+  wait: (timeoutMs, signal) => {
+    asked.push(timeoutMs);
+    aborted = signal;
+    return timeoutMs === 1 ? new Promise(() => {}) : Promise.resolve(waited);
+  },
+};
+
+function call(method: string, path: string): Promise<{ code: number | undefined; body: string }> {
+  return new Promise((resolve, reject) => {
+    const socketPath = join(folder, controlSocketName);
+    const sent = request({ socketPath, method, path }, (response) => {
+      let body = '';
+      response.on('data', (part: Buffer) => {
+        body += part.toString('utf8');
+      });
+      response.once('end', () => resolve({ code: response.statusCode, body }));
+    });
+    sent.once('error', reject);
+    sent.end();
+  });
+}
+
+test('serveControl answers status and wait, as the client reads them', async () => {
+  close = await serveControl(folder, controlled);
+  expect(await askStatus(folder)).toEqual(status);
+  expect(await askWait(folder, 2500)).toEqual(waited);
+  expect(asked).toEqual([2500]);
+});
+
+test('serveControl says what it does not understand', async () => {
+  close = await serveControl(folder, controlled);
+  expect(await call('GET', '/nothing')).toMatchObject({ code: 404 });
+  expect(await call('POST', '/wait?timeoutMs=soon')).toMatchObject({ code: 400 });
+});
+
+test('serveControl tells the mirror when whoever waited has gone', async () => {
+  close = await serveControl(folder, controlled);
+  const sent = request({
+    socketPath: join(folder, controlSocketName),
+    method: 'POST',
+    path: '/wait?timeoutMs=1',
+  });
+  sent.once('error', () => {});
+  sent.end();
+  await expect.poll(() => aborted?.aborted).toBe(false);
+  sent.destroy();
+  await expect.poll(() => aborted?.aborted).toBe(true);
+});
+
+test('serveControl refuses a path that no socket can have, and the client says when nobody listens', async () => {
+  await expect(serveControl(join(folder, 'x'.repeat(120)), controlled)).rejects.toMatchObject({
+    code: 'STATE_UNUSABLE',
+  });
+  await expect(askStatus(folder)).rejects.toMatchObject({ code: 'NOT_RUNNING' });
+});

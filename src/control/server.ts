@@ -1,0 +1,65 @@
+// The control socket's server. `curl --unix-socket STATE/control.sock http://fam/status` works.
+
+import { rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { FamError } from '../core/errors.ts';
+import type { MirrorStatus, WaitResult } from './status.ts';
+
+export const controlSocketName = 'control.sock';
+/** sun_path of sockaddr_un (unix(7)), less the NUL. */
+const maxSocketPathBytes = 107;
+
+/** What the socket serves. */
+export interface Controlled {
+  status(): MirrorStatus;
+  /** The barrier; settles at the latest after `timeoutMs`. */
+  wait(timeoutMs: number, signal: AbortSignal): Promise<WaitResult>;
+}
+
+const waitQuery = z.object({ timeoutMs: z.coerce.number().nonnegative().max(86_400_000).default(60_000) });
+
+/** Listens in the state folder; whoever may enter that folder (0700) may ask. Returns what closes it. */
+export async function serveControl(stateDir: string, mirror: Controlled): Promise<() => Promise<void>> {
+  const path = join(stateDir, controlSocketName);
+  if (Buffer.byteLength(path) > maxSocketPathBytes) {
+    throw new FamError(
+      'STATE_UNUSABLE',
+      `${path} is too long for a Unix socket (${maxSocketPathBytes} bytes): choose a shorter --state`,
+    );
+  }
+  // RACE: none; the store's lock, which we hold, keeps every other mirror out of this folder.
+  rmSync(path, { force: true });
+  const server = createServer((request, response) => {
+    answer(mirror, request, response).catch((error: unknown) => {
+      reply(response, error instanceof z.ZodError ? 400 : 500, { error: String(error) });
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(path, resolve);
+  });
+  return () =>
+    new Promise((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+}
+
+async function answer(mirror: Controlled, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://fam');
+  const asked = `${request.method} ${pathname}`;
+  if (asked === 'GET /status') reply(response, 200, mirror.status());
+  else if (asked === 'POST /wait') {
+    const { timeoutMs } = waitQuery.parse(Object.fromEntries(searchParams));
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    reply(response, 200, await mirror.wait(timeoutMs, gone.signal));
+  } else reply(response, 404, { error: `no ${asked} here: GET /status, POST /wait?timeoutMs=N` });
+}
+
+function reply(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(body));
+}

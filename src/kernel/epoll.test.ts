@@ -1,0 +1,32 @@
+import { describe, expect, test } from 'vitest';
+import { close } from './entry-calls.ts';
+import { Epoll } from './epoll.ts';
+import { eventfd, signalEventfd } from './poll.ts';
+
+describe('Epoll', () => {
+  test('tells which of its descriptors are readable', () => {
+    using epoll = new Epoll();
+    const [a, b] = [eventfd(), eventfd()];
+    epoll.set([a, b]);
+    expect(epoll.wait(0)).toEqual([]);
+    signalEventfd(b);
+    expect(epoll.wait()).toEqual([b]);
+    epoll.set([a]);
+    expect(epoll.wait(0)).toEqual([]);
+    close(a);
+    close(b);
+  });
+
+  test('a descriptor that bears the number of one that was closed is waited for', () => {
+    using epoll = new Epoll();
+    const former = eventfd();
+    epoll.set([former]);
+    close(former);
+    const now = eventfd();
+    expect(now).toBe(former);
+    epoll.set([now]);
+    signalEventfd(now);
+    expect(epoll.wait(1000)).toEqual([now]);
+    close(now);
+  });
+});

@@ -1,0 +1,161 @@
+// The file systems that a fanotify group has marked, and the directories known on each by their handles.
+
+import type { ByteString } from '../core/name.ts';
+import { AT_EMPTY_PATH, AT_FDCWD, EINVAL, EXDEV, O_DIRECTORY, O_PATH, O_RDONLY } from './constants.ts';
+import { close, openat, procPath } from './entry-calls.ts';
+import type { DirectoryTag } from './event-source.ts';
+import { syscall5 } from './ffi.ts';
+import { describeFileSystem } from './file-system.ts';
+import { HandleBuffer, openByHandleAt } from './handle.ts';
+import { HandleTable } from './handle-table.ts';
+import { type MountWatch, readMounts } from './mounts.ts';
+import { first } from './scratch.ts';
+import { check, SysError } from './sys-error.ts';
+import { nr } from './syscall-numbers.ts';
+
+// linux/fanotify.h
+const FAN_MARK_ADD = 0x1;
+const FAN_MARK_FILESYSTEM = 0x100;
+export const FAN_MOVED_FROM = 0x40;
+export const FAN_MOVED_TO = 0x80;
+export const FAN_RENAME = 0x10000000;
+
+/** The top-level subvolume of a btrfs: struct btrfs_fid (fs/btrfs/export.h) of object 256 in root 5, generation unchecked. */
+const btrfsTopLevelHandle: ByteString = handleOfBtrfsTopLevel();
+
+function handleOfBtrfsTopLevel(): ByteString {
+  const bytes = Buffer.alloc(24);
+  bytes.writeUInt32LE(0x4d, 0);
+  bytes.writeUInt32LE(256, 4);
+  bytes.writeUInt32LE(5, 12);
+  return bytes.toString('latin1');
+}
+
+interface MarkedFileSystem {
+  readonly device: string;
+  readonly fsid: readonly [number, number];
+  readonly table: HandleTable;
+}
+
+export class FanotifyMarks {
+  readonly #group: number;
+  readonly #mounts: MountWatch;
+  #mask: number;
+  #fileSystems: MarkedFileSystem[] = [];
+  readonly #byMount = new Map<number, MarkedFileSystem>();
+  readonly #handle = new HandleBuffer();
+
+  /** @param mask events wanted; FAN_RENAME gives way to the pair of moves where the kernel lacks it */
+  constructor(group: number, mounts: MountWatch, mask: number) {
+    this.#group = group;
+    this.#mounts = mounts;
+    this.#mask = mask;
+  }
+
+  /** Makes sure that the file system of the directory is marked. Throws a SysError. */
+  mark(fd: number): void {
+    this.#fileSystemOf(fd);
+  }
+
+  /** Registers the directory, marking its file system if it is the first one there. Throws a SysError. */
+  add(fd: number, tag: DirectoryTag): void {
+    const fileSystem = this.#fileSystemOf(fd);
+    for (const other of this.#fileSystems) if (other !== fileSystem) other.table.delete(tag);
+    fileSystem.table.set(this.#handle.words, 0, tag);
+  }
+
+  remove(tag: DirectoryTag): void {
+    for (const { table } of this.#fileSystems) if (table.delete(tag)) return;
+  }
+
+  /** The directory of a record whose fsid (2 words) and file handle begin at `words[at]`. */
+  tagAt(words: Uint32Array, at: number): DirectoryTag | undefined {
+    for (const { fsid, table } of this.#fileSystems) {
+      if (words[at] !== fsid[0] || words[at + 1] !== fsid[1]) continue;
+      const tag = table.get(words, at + 2);
+      if (tag !== undefined) return tag;
+    }
+    return undefined;
+  }
+
+  /** Opens (O_PATH) what the handle behind the fsid at `words[at]` names, or -errno. */
+  openAt(words: Uint32Array, at: number): number {
+    const { device } =
+      this.#fileSystems.find(({ fsid }) => words[at] === fsid[0] && words[at + 1] === fsid[1]) ?? {};
+    const mount = device === undefined ? undefined : this.#mounts.findDevice(device);
+    if (mount === undefined) return -EINVAL;
+    const mountFd = openat(AT_FDCWD, mount.point, O_RDONLY | O_DIRECTORY);
+    if (mountFd < 0) return mountFd;
+    const bytes = Buffer.from(words.buffer, words.byteOffset + (at + 3) * 4, 4 + (words[at + 2] ?? 0));
+    const fd = openByHandleAt(mountFd, bytes.toString('latin1'), O_PATH);
+    close(mountFd);
+    return fd;
+  }
+
+  /** A file system without any mount left has lost its mark; mounted again it needs a new one. */
+  forgetUnmounted(): void {
+    this.#byMount.clear();
+    this.#fileSystems = this.#fileSystems.filter(
+      ({ device }) => this.#mounts.findDevice(device) !== undefined,
+    );
+  }
+
+  /** Loads the directory's handle and finds its file system, marking it at first sight. */
+  #fileSystemOf(fd: number): MarkedFileSystem {
+    check(this.#handle.load(fd, '', AT_EMPTY_PATH), 'name_to_handle_at');
+    const mountId = this.#handle.mountId;
+    const known = this.#byMount.get(mountId);
+    if (known !== undefined) return known;
+    const device = this.#deviceOf(mountId);
+    if (device === undefined) throw new SysError(EINVAL, 'find the mount of', procPath(fd));
+    let fileSystem = this.#fileSystems.find((other) => other.device === device);
+    if (fileSystem === undefined) {
+      fileSystem = { device, fsid: this.#mark(fd), table: new HandleTable() };
+      this.#fileSystems.push(fileSystem);
+    }
+    this.#byMount.set(mountId, fileSystem);
+    return fileSystem;
+  }
+
+  /** Marks the directory's file system; the fsid that its events will carry. */
+  #mark(fd: number): readonly [number, number] {
+    let result = this.#markAt(fd);
+    if (result === -EINVAL && (this.#mask & FAN_RENAME) !== 0) {
+      // Before Linux 5.17.
+      this.#mask = (this.#mask & ~FAN_RENAME) | FAN_MOVED_FROM | FAN_MOVED_TO;
+      result = this.#markAt(fd);
+    }
+    if (result !== -EXDEV) {
+      check(result, 'fanotify_mark');
+      return describeFileSystem(fd).fsid;
+    }
+    // A btrfs subvolume has an fsid of its own; the mark must be placed on the top level, mounted or not.
+    const directory = check(openat(fd, '.', O_RDONLY | O_DIRECTORY), 'open');
+    const topLevel = openByHandleAt(directory, btrfsTopLevelHandle, O_PATH | O_DIRECTORY);
+    close(directory);
+    if (topLevel < 0) throw new SysError(result, 'fanotify_mark');
+    try {
+      check(this.#markAt(topLevel), 'fanotify_mark');
+      return describeFileSystem(topLevel).fsid;
+    } finally {
+      close(topLevel);
+    }
+  }
+
+  #markAt(fd: number): number {
+    first.set('.');
+    return syscall5(
+      nr.fanotifyMark,
+      this.#group,
+      FAN_MARK_ADD | FAN_MARK_FILESYSTEM,
+      this.#mask,
+      fd,
+      first.address,
+    );
+  }
+
+  #deviceOf(mountId: number): string | undefined {
+    // A mount that is so new that its event has not been read yet is looked up in the system's list.
+    return (this.#mounts.find(mountId) ?? readMounts().find(({ id }) => id === mountId))?.device;
+  }
+}

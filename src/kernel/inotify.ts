@@ -1,0 +1,295 @@
+// Kernel events by one watch for each directory (inotify(7)): for users without privilege, and for file systems
+// that have no file handles.
+
+import { readFileSync } from 'node:fs';
+import { asName, type Name } from '../core/name.ts';
+import { EAGAIN, ENOSPC } from './constants.ts';
+import { close, procPath } from './entry-calls.ts';
+import {
+  type DirectoryTag,
+  type EventSource,
+  Hint,
+  type KernelEvent,
+  type NameEvent,
+} from './event-source.ts';
+import { addressOf, syscall1, syscall2, syscall3 } from './ffi.ts';
+import { fionread } from './poll.ts';
+import { RootWatch } from './root-watch.ts';
+import { first } from './scratch.ts';
+import { check, SysError } from './sys-error.ts';
+import { nr } from './syscall-numbers.ts';
+
+// sys/inotify.h
+const IN_NONBLOCK = 0o4000;
+const IN_CLOEXEC = 0o2000000;
+const IN_MODIFY = 0x2;
+const IN_ATTRIB = 0x4;
+const IN_CLOSE_WRITE = 0x8;
+const IN_MOVED_FROM = 0x40;
+const IN_MOVED_TO = 0x80;
+const IN_CREATE = 0x100;
+const IN_DELETE = 0x200;
+const IN_DELETE_SELF = 0x400;
+const IN_MOVE_SELF = 0x800;
+const IN_UNMOUNT = 0x2000;
+const IN_Q_OVERFLOW = 0x4000;
+const IN_IGNORED = 0x8000;
+const IN_ONLYDIR = 0x1000000;
+const IN_EXCL_UNLINK = 0x4000000;
+const IN_ISDIR = 0x40000000;
+
+const wanted =
+  IN_MODIFY |
+  IN_ATTRIB |
+  IN_CLOSE_WRITE |
+  IN_MOVED_FROM |
+  IN_MOVED_TO |
+  IN_CREATE |
+  IN_DELETE |
+  IN_DELETE_SELF |
+  IN_MOVE_SELF |
+  IN_ONLYDIR |
+  IN_EXCL_UNLINK;
+
+/** Of the directory that holds the root's entry. */
+const wantedOfParent = IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_ONLYDIR;
+
+/** One read of the kernel's queue: some 8,000 events. */
+const bufferBytes = 256 * 1024;
+/** struct inotify_event with the longest name. */
+const largestEventBytes = 16 + 256;
+/** The two halves of a rename enter the queue one right after the other; longer than this the second one is not coming. */
+const moveGraceMs = 5;
+
+/** The first half of a rename whose second half has not been seen yet. */
+interface HeldMove {
+  readonly cookie: number;
+  readonly event: NameEvent;
+  readonly name: Name;
+}
+
+export class InotifySource implements EventSource {
+  readonly monitor = 'inotify';
+  readonly fds: readonly number[];
+
+  readonly #instance: number;
+  readonly #root: RootWatch;
+  readonly #parentWatch: number;
+  #rootWatch = -1;
+  readonly #tags = new Map<number, DirectoryTag>();
+  readonly #watches = new Map<DirectoryTag, number>();
+  readonly #buffer = Buffer.from(new ArrayBuffer(bufferBytes));
+  readonly #words = new Uint32Array(this.#buffer.buffer);
+  readonly #signedWords = new Int32Array(this.#buffer.buffer);
+  readonly #address = addressOf(this.#buffer);
+  #held: HeldMove[] = [];
+  #heldUntil: number | undefined;
+  #closed = false;
+
+  /** Makes the instance; nothing is watched but the root's own fate. Throws a SysError. */
+  constructor(rootFd: number) {
+    this.#instance = check(syscall1(nr.inotifyInit1, IN_NONBLOCK | IN_CLOEXEC), 'inotify_init');
+    try {
+      this.#root = new RootWatch(rootFd);
+    } catch (error) {
+      close(this.#instance);
+      throw error;
+    }
+    this.fds = [this.#instance, this.#root.mounts.fd];
+    try {
+      this.#rootWatch = this.#watch(rootFd, wanted);
+      const parent = this.#root.openParent();
+      this.#parentWatch = parent === undefined ? -1 : this.#watch(parent, wantedOfParent);
+      if (parent !== undefined) close(parent);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  get pendingUntil(): number | undefined {
+    return this.#heldUntil;
+  }
+
+  add(fd: number, tag: DirectoryTag): void {
+    const watch = this.#watch(fd, wanted);
+    const formerTag = this.#tags.get(watch);
+    if (formerTag !== undefined && formerTag !== tag) this.#watches.delete(formerTag);
+    const formerWatch = this.#watches.get(tag);
+    this.#tags.set(watch, tag);
+    this.#watches.set(tag, watch);
+    if (formerWatch !== undefined && formerWatch !== watch) this.#unwatch(formerWatch);
+  }
+
+  remove(tag: DirectoryTag): void {
+    const watch = this.#watches.get(tag);
+    if (watch === undefined) return;
+    this.#watches.delete(tag);
+    this.#unwatch(watch);
+  }
+
+  read(maxEvents = 4096): KernelEvent[] {
+    const events: KernelEvent[] = [];
+    this.#root.changes(events);
+    const held = this.#held;
+    this.#held = [];
+    let hasRead = false;
+    while (events.length < maxEvents) {
+      const length = syscall3(nr.read, this.#instance, this.#address, bufferBytes);
+      if (length === -EAGAIN) break;
+      check(length, 'read events');
+      hasRead = true;
+      this.#decode(length, held, events);
+      if (length < bufferBytes - largestEventBytes) break;
+    }
+    // What was held back before had its second chance; what this read has brought waits for the next one.
+    if (hasRead || performance.now() >= (this.#heldUntil ?? 0)) {
+      for (const { event } of held) events.push(event);
+    } else {
+      this.#held = [...held, ...this.#held];
+    }
+    if (this.#held.length === 0) this.#heldUntil = undefined;
+    else if (hasRead) this.#heldUntil = performance.now() + moveGraceMs;
+    return events;
+  }
+
+  queued(): number {
+    return check(fionread(this.#instance), 'FIONREAD');
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    close(this.#instance);
+    this.#root.close();
+    this.#tags.clear();
+    this.#watches.clear();
+    this.#held = [];
+    this.#heldUntil = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #watch(fd: number, mask: number): number {
+    const path = procPath(fd);
+    first.set(path);
+    const watch = syscall3(nr.inotifyAddWatch, this.#instance, first.address, mask);
+    if (watch < 0)
+      throw new SysError(watch, watch === -ENOSPC ? 'watch (fs.inotify.max_user_watches)' : 'watch', path);
+    return watch;
+  }
+
+  #unwatch(watch: number): void {
+    this.#tags.delete(watch);
+    // The root is watched for its own sake as long as we live.
+    if (watch !== this.#rootWatch) syscall2(nr.inotifyRmWatch, this.#instance, watch);
+  }
+
+  /** struct inotify_event: s32 watch, u32 mask, u32 cookie, u32 length, name padded with NULs. */
+  #decode(length: number, held: HeldMove[], events: KernelEvent[]): void {
+    for (let at = 0; at < length; ) {
+      const word = at >>> 2;
+      const watch = this.#signedWords[word] ?? -1;
+      const mask = this.#words[word + 1] ?? 0;
+      const cookie = this.#words[word + 2] ?? 0;
+      const nameBytes = this.#words[word + 3] ?? 0;
+      if ((mask & IN_Q_OVERFLOW) !== 0) events.push({ type: 'overflow' });
+      else if (watch === this.#parentWatch) this.#decodeParent(at + 16, mask, events);
+      else this.#decodeEvent(watch, mask, cookie, nameBytes === 0 ? '' : this.#nameAt(at + 16), held, events);
+      at += 16 + nameBytes;
+    }
+  }
+
+  #decodeEvent(
+    watch: number,
+    mask: number,
+    cookie: number,
+    name: string,
+    held: HeldMove[],
+    events: KernelEvent[],
+  ): void {
+    if (watch === this.#rootWatch && (mask & (IN_MOVE_SELF | IN_DELETE_SELF | IN_UNMOUNT)) !== 0) {
+      if ((mask & IN_MOVE_SELF) !== 0) this.#root.check('moved', events);
+      else this.#root.gone((mask & IN_UNMOUNT) !== 0 ? 'unmounted' : 'deleted', events);
+      return;
+    }
+    const directory = this.#tags.get(watch);
+    if (directory === undefined) return;
+    if ((mask & IN_IGNORED) !== 0) {
+      // The directory is gone, and its watch with it.
+      this.#tags.delete(watch);
+      this.#watches.delete(directory);
+      return;
+    }
+    const known = asName(name);
+    const hints = hintsOf(mask);
+    if (hints === 0 || (known === undefined && name !== '')) return;
+    const event: NameEvent = { type: 'name', directory, name: known ?? '', hints, pid: 0 };
+    if (known !== undefined && (mask & IN_MOVED_FROM) !== 0) {
+      this.#held.push({ cookie, event, name: known });
+    } else if (known !== undefined && (mask & IN_MOVED_TO) !== 0) {
+      const from = take(this.#held, cookie) ?? take(held, cookie);
+      events.push(from === undefined ? event : renameOf(from, event, known));
+    } else {
+      events.push(event);
+    }
+  }
+
+  #decodeParent(nameAt: number, mask: number, events: KernelEvent[]): void {
+    if ((mask & IN_ISDIR) === 0 || this.#nameAt(nameAt) !== this.#root.name) return;
+    this.#root.check((mask & IN_DELETE) !== 0 ? 'deleted' : 'moved', events);
+  }
+
+  #nameAt(start: number): string {
+    let end = start;
+    while (this.#buffer[end] !== 0) end++;
+    return this.#buffer.toString('latin1', start, end);
+  }
+}
+
+function take(held: HeldMove[], cookie: number): HeldMove | undefined {
+  const index = held.findLastIndex((move) => move.cookie === cookie);
+  return index < 0 ? undefined : held.splice(index, 1)[0];
+}
+
+function renameOf(from: HeldMove, to: NameEvent, toName: Name): KernelEvent {
+  return {
+    type: 'rename',
+    fromDirectory: from.event.directory,
+    fromName: from.name,
+    toDirectory: to.directory,
+    toName,
+    isDirectory: (to.hints & Hint.directory) !== 0,
+    pid: 0,
+  };
+}
+
+/** 0 for what only concerns the watch itself. */
+function hintsOf(mask: number): number {
+  let hints = 0;
+  if ((mask & (IN_CREATE | IN_MOVED_TO)) !== 0) hints |= Hint.appeared;
+  if ((mask & (IN_DELETE | IN_MOVED_FROM)) !== 0) hints |= Hint.vanished;
+  if ((mask & (IN_MOVED_FROM | IN_MOVED_TO)) !== 0) hints |= Hint.moved;
+  if ((mask & IN_MODIFY) !== 0) hints |= Hint.modified;
+  if ((mask & IN_CLOSE_WRITE) !== 0) hints |= Hint.closedWrite;
+  if ((mask & IN_ATTRIB) !== 0) hints |= Hint.attributes;
+  if (hints !== 0 && (mask & IN_ISDIR) !== 0) hints |= Hint.directory;
+  return hints;
+}
+
+/** fs.inotify.max_user_watches: how many directories one user may watch, all programs together. */
+export function watchLimit(): number {
+  return Number(readFileSync('/proc/sys/fs/inotify/max_user_watches', 'latin1'));
+}
+
+/** What to do when `add` throws ENOSPC: one line for the log. */
+export function watchLimitAdvice(neededDirectories: number): string {
+  const limit = watchLimit();
+  const wanted = 2 ** Math.ceil(Math.log2(Math.max(limit, neededDirectories) * 2));
+  return (
+    `the limit of ${limit} inotify watches is reached: run as root to use fanotify, which has none, or ` +
+    `\`sysctl fs.inotify.max_user_watches=${wanted}\` (and put it into /etc/sysctl.d/60-fam.conf to keep it)`
+  );
+}

@@ -1,0 +1,125 @@
+// Which file systems are mounted where, and when that changes (proc_pid_mountinfo(5)).
+
+import { openSync, readFileSync } from 'node:fs';
+import type { ByteString } from '../core/name.ts';
+import { AT_FDCWD } from './constants.ts';
+import { close, procPath, readlinkat } from './entry-calls.ts';
+import { addressOf, syscall1, syscall4, syscall5 } from './ffi.ts';
+import { check, SysError } from './sys-error.ts';
+import { nr } from './syscall-numbers.ts';
+
+const mountinfoPath = '/proc/self/mountinfo';
+
+export interface Mount {
+  readonly id: number;
+  /** `major:minor` of the superblock: the same for every mount of a file system, btrfs subvolumes included. */
+  readonly device: string;
+  readonly point: ByteString;
+  readonly type: string;
+}
+
+function withoutEscapes(field: string): ByteString {
+  return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
+
+/** The mounts of this process's namespace, in the order in which they were made. */
+export function readMounts(): Mount[] {
+  const mounts: Mount[] = [];
+  for (const line of readFileSync(mountinfoPath, 'latin1').split('\n')) {
+    // 36 35 98:0 /root /point rw,noatime shared:1 - ext4 /dev/sda1 rw
+    const fields = line.split(' ');
+    const [id, , device, , point] = fields;
+    const type = fields[fields.indexOf('-') + 1];
+    if (id === undefined || device === undefined || point === undefined || type === undefined) continue;
+    mounts.push({ id: Number(id), device, point: withoutEscapes(point), type });
+  }
+  return mounts;
+}
+
+/** The path that leads to a descriptor now. */
+export function pathOf(fd: number): ByteString {
+  const path = readlinkat(AT_FDCWD, procPath(fd));
+  if (typeof path === 'number') throw new SysError(path, 'readlink', procPath(fd));
+  return path;
+}
+
+const EPOLL_CLOEXEC = 0o2000000;
+const EPOLL_CTL_ADD = 1;
+const EPOLLPRI = 2;
+
+export interface MountChanges {
+  readonly mounted: readonly Mount[];
+  readonly unmounted: readonly Mount[];
+}
+
+/** Tells when the mounts of this process's namespace change. Holds no file system busy. */
+export class MountWatch implements Disposable {
+  /**
+   * mountinfo always polls readable and signals a change as urgent data, once for each descriptor. Whoever polls gets an
+   * epoll descriptor that passes only the urgent data on; `changes` asks a second descriptor of its own.
+   */
+  readonly fd: number;
+  readonly #woken: number;
+  readonly #asked: number;
+  #mounts: Map<string, Mount>;
+  #closed = false;
+
+  constructor() {
+    this.#woken = openSync(mountinfoPath, 'r');
+    this.#asked = openSync(mountinfoPath, 'r');
+    this.fd = check(syscall1(nr.epollCreate1, EPOLL_CLOEXEC), 'epoll_create');
+    const event = new Uint32Array(new ArrayBuffer(16));
+    event[0] = EPOLLPRI;
+    check(syscall4(nr.epollCtl, this.fd, EPOLL_CTL_ADD, this.#woken, addressOf(event)), 'epoll_ctl');
+    this.#mounts = index(readMounts());
+  }
+
+  /** The mount with this id, or undefined when it is not in this namespace. */
+  find(id: number): Mount | undefined {
+    for (const mount of this.#mounts.values()) if (mount.id === id) return mount;
+    return undefined;
+  }
+
+  /** Any mount of the superblock, or undefined when none is left. */
+  findDevice(device: string): Mount | undefined {
+    for (const mount of this.#mounts.values()) if (mount.device === device) return mount;
+    return undefined;
+  }
+
+  /** What changed since it was last asked, undefined when nothing did: one cheap call then. */
+  changes(): MountChanges | undefined {
+    if (!hasUrgentData(this.#asked)) return undefined;
+    const former = this.#mounts;
+    this.#mounts = index(readMounts());
+    const mounted = [...this.#mounts].filter(([key]) => !former.has(key)).map(([, mount]) => mount);
+    const unmounted = [...former].filter(([key]) => !this.#mounts.has(key)).map(([, mount]) => mount);
+    return { mounted, unmounted };
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    close(this.fd);
+    close(this.#woken);
+    close(this.#asked);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** Ids are given out again soon after an unmount, so an id alone is no key. */
+function index(mounts: readonly Mount[]): Map<string, Mount> {
+  return new Map(mounts.map((mount) => [`${mount.id} ${mount.device} ${mount.point}`, mount]));
+}
+
+const pollWords = new Int32Array(new ArrayBuffer(24));
+const pollAddress = addressOf(pollWords);
+
+/** Looks, without waiting, whether the descriptor has urgent data; asking takes the sign away. */
+function hasUrgentData(fd: number): boolean {
+  pollWords[0] = fd;
+  pollWords[1] = EPOLLPRI;
+  return syscall5(nr.ppoll, pollAddress, 1, pollAddress + 8, 0, 8) > 0;
+}

@@ -1,0 +1,114 @@
+// Chooses the monitor for a tree: fanotify where it can be had, else inotify, and says why.
+
+import { FamError } from '../core/errors.ts';
+import { type ByteString, displayBytes } from '../core/name.ts';
+import {
+  AT_FDCWD,
+  EINVAL,
+  EMFILE,
+  ENODEV,
+  ENOSPC,
+  ENOSYS,
+  EOPNOTSUPP,
+  EPERM,
+  EXDEV,
+  O_DIRECTORY,
+  O_PATH,
+} from './constants.ts';
+import { close, openat } from './entry-calls.ts';
+import type { EventSource } from './event-source.ts';
+import { FanotifySource, type NameOf } from './fanotify.ts';
+import { describeFileSystem } from './file-system.ts';
+import { InotifySource } from './inotify.ts';
+import { check, SysError } from './sys-error.ts';
+
+export interface OpenEventSourceOptions {
+  /** The tree's root: a path, or a descriptor (O_PATH suffices) that stays the caller's. */
+  readonly root: ByteString | number;
+  /** Only this one, or MONITOR_UNAVAILABLE. Default: fanotify, else inotify. */
+  readonly monitor?: 'fanotify' | 'inotify';
+  /** Processes whose doings are left out (fanotify only: inotify does not say who). May change while events flow. */
+  readonly ownPids?: ReadonlySet<number>;
+  /** See `FanotifyOptions`: the listener's index of inodes, for changes by an NFS server. */
+  readonly nameOf?: NameOf;
+}
+
+export interface OpenedEventSource {
+  readonly source: EventSource;
+  /** Why this monitor runs and not the other, for the log. */
+  readonly reason: string;
+}
+
+/** Opens the event source of a tree. Throws FamError MONITOR_UNAVAILABLE, or a SysError when the root cannot be opened. */
+export function openEventSource(options: OpenEventSourceOptions): OpenedEventSource {
+  if (typeof options.root === 'number') return openAt(options.root, options);
+  const fd = check(openat(AT_FDCWD, options.root, O_PATH | O_DIRECTORY), 'open', options.root);
+  try {
+    return openAt(fd, options);
+  } finally {
+    close(fd);
+  }
+}
+
+function openAt(rootFd: number, { monitor, ownPids, nameOf }: OpenEventSourceOptions): OpenedEventSource {
+  const { type } = describeFileSystem(rootFd);
+  if (monitor === 'inotify') return { source: openInotify(rootFd), reason: 'inotify, as it was asked for' };
+  try {
+    const source = new FanotifySource(rootFd, {
+      ...(ownPids && { ownPids }),
+      ...(nameOf && { nameOf }),
+    });
+    return { source, reason: `fanotify: one mark for the whole ${type} file system` };
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    const why = whyNotFanotify(error, type);
+    if (monitor === 'fanotify') {
+      throw new FamError('MONITOR_UNAVAILABLE', `fanotify cannot be used: ${why}`, { cause: error });
+    }
+    return { source: openInotify(rootFd), reason: `inotify, one watch a directory, because ${why}` };
+  }
+}
+
+function openInotify(rootFd: number): InotifySource {
+  try {
+    return new InotifySource(rootFd);
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    throw new FamError('MONITOR_UNAVAILABLE', `inotify cannot be used: ${whyNotInotify(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** What the kernel meant (fanotify_init(2), fanotify_mark(2)), and what to do about it. */
+function whyNotFanotify(error: SysError, type: string): string {
+  if (error.errno === EPERM) return 'it needs CAP_SYS_ADMIN: run as root';
+  if (error.errno === ENOSYS) return 'this kernel was built without it';
+  if (error.action === 'fanotify_init') {
+    if (error.errno === EMFILE) return 'all groups are in use: raise fs.fanotify.max_user_groups';
+    if (error.errno === EINVAL) return 'this kernel cannot report names: Linux 5.9 or later is needed';
+  }
+  switch (error.errno) {
+    case EXDEV:
+      return `this ${type} subvolume's top level cannot be reached: run with CAP_DAC_READ_SEARCH, or mount the top level`;
+    case EOPNOTSUPP:
+      return type === 'overlay'
+        ? 'overlayfs gives no file handles: mount it with nfs_export=on, or mirror what lies below it'
+        : `${type} gives no file handles`;
+    case ENODEV:
+      return `${type} has no file system id`;
+    case ENOSPC:
+      return 'all marks are in use: raise fs.fanotify.max_user_marks';
+    case EINVAL:
+      return `this kernel cannot mark a whole ${type} file system: Linux 5.9 or later is needed`;
+    default:
+      return `${error.action} failed on ${type} with ${error.code}`;
+  }
+}
+
+function whyNotInotify(error: SysError): string {
+  if (error.errno === EMFILE) return 'all instances are in use: raise fs.inotify.max_user_instances';
+  if (error.errno === ENOSPC) return 'all watches are in use: raise fs.inotify.max_user_watches';
+  if (error.errno === ENOSYS) return 'this kernel was built without it';
+  return `${error.action} ${displayBytes(error.path)} failed with ${error.code}`;
+}

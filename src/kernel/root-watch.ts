@@ -1,0 +1,80 @@
+// Whether a tree's root is still where it was, and what is mounted below it: what both monitors report alike.
+
+import type { ByteString } from '../core/name.ts';
+import { AT_FDCWD, O_DIRECTORY, O_PATH } from './constants.ts';
+import { openat } from './entry-calls.ts';
+import type { KernelEvent } from './event-source.ts';
+import { type Mount, MountWatch, pathOf } from './mounts.ts';
+import { fstat, Stat, statx } from './stat.ts';
+import { check } from './sys-error.ts';
+
+export type RootGone = 'moved' | 'deleted' | 'unmounted';
+
+/** Holds no descriptor of the root, so that its file system can be unmounted. */
+export class RootWatch {
+  readonly mounts: MountWatch;
+  readonly path: ByteString;
+  /** The root's name in its parent; '' for `/`. */
+  readonly name: ByteString;
+  readonly #root = new Stat();
+  readonly #now = new Stat();
+  #gone = false;
+
+  constructor(rootFd: number) {
+    this.path = pathOf(rootFd);
+    this.name = this.path.slice(this.path.lastIndexOf('/') + 1);
+    check(fstat(rootFd, this.#root), 'stat', this.path);
+    this.mounts = new MountWatch();
+  }
+
+  /** The directory that holds the root's entry, or undefined where that entry cannot be moved: `/` and mount points. */
+  openParent(): number | undefined {
+    if (this.name === '' || this.#root.isMountRoot) return undefined;
+    const parent = this.path.slice(0, -this.name.length);
+    const fd = openat(AT_FDCWD, parent, O_PATH | O_DIRECTORY);
+    return fd < 0 ? undefined : fd;
+  }
+
+  /**
+   * Looks whether the path still leads to the root, after a hint that it may not.
+   * RACE: that may change again right after; then another hint comes.
+   */
+  check(why: RootGone, events: KernelEvent[]): void {
+    const result = statx(AT_FDCWD, this.path, this.#now);
+    if (result < 0 || !this.#now.isSameInode(this.#root)) this.gone(why, events);
+  }
+
+  /** Reports it once. */
+  gone(why: RootGone, events: KernelEvent[]): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    events.push({ type: 'root-gone', why });
+  }
+
+  /** Reports what was mounted and unmounted below the root; true when any mount in the system changed. */
+  changes(events: KernelEvent[]): boolean {
+    const changes = this.mounts.changes();
+    if (changes === undefined) return false;
+    for (const mount of changes.unmounted) {
+      if (mount.id === this.#root.mountId) this.gone('unmounted', events);
+      const path = this.#below(mount);
+      if (path !== undefined) events.push({ type: 'unmounted', path });
+    }
+    for (const mount of changes.mounted) {
+      const path = this.#below(mount);
+      if (path !== undefined) events.push({ type: 'mounted', path });
+      // Mounted over the root, or over a directory above it: the path may show another tree from now on.
+      else if (`${this.path}/`.startsWith(`${mount.point}/`)) this.check('unmounted', events);
+    }
+    return true;
+  }
+
+  #below({ point }: Mount): ByteString | undefined {
+    const prefix = this.path === '/' ? '/' : `${this.path}/`;
+    return point.startsWith(prefix) && point !== '/' ? point.slice(prefix.length) : undefined;
+  }
+
+  close(): void {
+    this.mounts.close();
+  }
+}

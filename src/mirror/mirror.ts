@@ -1,0 +1,366 @@
+// mirror/: composes a running mirror out of the other rooms, and is the only one that knows them all:
+// tree thread -> reader thread -> sessions -> links -> agents.
+
+import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join, resolve, sep } from 'node:path';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { type Controlled, serveControl } from '../control/server.ts';
+import type { MirrorStatus, WaitResult } from '../control/status.ts';
+import type { Seq } from '../core/attributes.ts';
+import { FamError } from '../core/errors.ts';
+import { bytesOfText, displayBytes } from '../core/name.ts';
+import type { Log } from '../runtime/log.ts';
+import { packageVersion } from '../runtime/version.ts';
+import { ReaderThread } from '../source/reader-thread.ts';
+import type { SessionOptions } from '../source/session.ts';
+import { type TreeEvent, TreeThread } from '../source/tree-thread.ts';
+import { type Destination, parseDestination, showDestination } from '../transport/destination.ts';
+import type { Transport } from '../transport/link.ts';
+import { LocalTransport } from '../transport/local.ts';
+import { SshTransport } from '../transport/ssh.ts';
+import { ReplicaRunner } from './replica-runner.ts';
+import { stateFolderOf } from './state-folder.ts';
+
+/** Quiet time after which a file that is held open is sent. */
+const settleMs = 200;
+/** Changes that are forgotten together. */
+const pruneEvery = 20_000;
+/** A file that is written to all the time is sent this often. */
+const hotFileMaxDelayMs = 2000;
+
+export interface MirrorOptions {
+  /** The source, as text; a folder. */
+  readonly source: string;
+  /** `host:path`, `user@host:path` or a local path; one or more. */
+  readonly destinations: readonly string[];
+  /** State folder; default by the source's path (state-folder.ts). */
+  readonly stateDir: string | undefined;
+  /** The ssh command, as rsync's -e takes it. */
+  readonly rsh: string | undefined;
+  /** Consent to move what the source lacks to the replicas' trash (I5). */
+  readonly init: boolean;
+  readonly monitor: 'fanotify' | 'inotify' | undefined;
+  readonly durability: SessionOptions['durability'];
+  /** Accept an empty or replaced source root, and any number of deletions (I4). */
+  readonly trustSource: boolean;
+  /** Bytes a second at most: to each replica, to all together. */
+  readonly bandwidth?: number | undefined;
+  readonly bandwidthTotal?: number | undefined;
+  readonly attributeRules?: SessionOptions['attributeRules'];
+  /** Let ssh compress what it carries. */
+  readonly compress?: boolean;
+  readonly log: Log;
+  /** Called whenever something that `status` tells has changed. */
+  readonly onChange?: () => void;
+}
+
+/** A running mirror. `close` ends it in order. */
+export class Mirror implements Controlled {
+  readonly source: string;
+  readonly stateDir: string;
+  readonly #options: MirrorOptions;
+  readonly #tree: TreeThread;
+  readonly #reader: ReaderThread;
+  readonly #runners: ReplicaRunner[] = [];
+  #runs: Promise<void>[] = [];
+  #closeControl: () => Promise<void> = () => Promise.resolve();
+  #head: Seq = 0;
+  #inodes = 0;
+  #prunedTo: Seq = 0;
+  #scanning = true;
+  #waiters = new Set<() => void>();
+  readonly #failure: { readonly promise: Promise<never>; reject(error: Error): void };
+
+  private constructor(
+    options: MirrorOptions,
+    source: string,
+    stateDir: string,
+    tree: TreeThread,
+    treePort: MessagePort,
+  ) {
+    this.#options = options;
+    this.source = source;
+    this.stateDir = stateDir;
+    this.#tree = tree;
+    let reject: (error: Error) => void = () => {};
+    const promise = new Promise<never>((_, no) => {
+      reject = no;
+    });
+    // Whoever awaits `failed` sees it; until somebody does it is not an unhandled rejection.
+    promise.catch(() => {});
+    this.#failure = { promise, reject };
+    const data = { root: bytesOfText(source), stateDir, treePort, bandwidth: options.bandwidthTotal };
+    this.#reader = new ReaderThread(data, (error) => reject(error));
+  }
+
+  /** Places the mark, opens the state and begins to connect; returns when the tree is being watched. */
+  static async start(options: MirrorOptions): Promise<Mirror> {
+    const source = sourceFolder(options.source);
+    const destinations = options.destinations.map(parseDestination);
+    for (const destination of destinations) refuseOverlap(source, destination);
+    const stateDir = stateFolder(options.stateDir ?? stateFolderOf(source), source);
+    const transports = destinations.map((destination) => transportTo(destination, options));
+    let onEvent: (event: TreeEvent) => void = () => {};
+    const { port1: readerPort, port2: treePort } = new MessageChannel();
+    const tree = await TreeThread.start(
+      {
+        root: bytesOfText(source),
+        stateDir,
+        monitor: options.monitor,
+        settleMs,
+        hotFileMaxDelayMs,
+        trustSource: options.trustSource,
+        readerPort,
+      },
+      (event) => onEvent(event),
+    );
+    const mirror = new Mirror(options, source, stateDir, tree, treePort);
+    onEvent = (event) => mirror.#treeEvent(event);
+    mirror.#head = tree.head;
+    options.log.info(
+      { event: 'watching', source, monitor: tree.monitor, reason: tree.monitorReason },
+      `watching ${source} by ${tree.monitor}${tree.monitorReason === '' ? '' : ` (${tree.monitorReason})`}`,
+    );
+    try {
+      mirror.#closeControl = await serveControl(stateDir, mirror);
+    } catch (error) {
+      await mirror.close(false);
+      throw error;
+    }
+    for (const transport of transports) mirror.#addReplica(transport);
+    return mirror;
+  }
+
+  /** Rejects when the mirror as a whole cannot go on: nothing to watch, a thread died, no replica can be reached at all. */
+  get failed(): Promise<never> {
+    return this.#failure.promise;
+  }
+
+  status(): MirrorStatus {
+    return {
+      version: packageVersion(),
+      pid: process.pid,
+      source: this.source,
+      monitor: this.#tree.monitor,
+      monitorReason: this.#tree.monitorReason,
+      scanning: this.#scanning,
+      files: this.#inodes,
+      head: this.#head,
+      replicas: this.#runners.map((runner) => runner.status(this.#head)),
+    };
+  }
+
+  /** True when every replica has everything that has been recorded. */
+  get inSync(): boolean {
+    return !this.#scanning && this.#runners.every((runner) => runner.status(this.#head).lagSeconds === 0);
+  }
+
+  /** The barrier: everything that had happened before the call is on the replicas, or the time is over. */
+  async wait(timeoutMs: number, signal: AbortSignal): Promise<WaitResult> {
+    const deadline = performance.now() + timeoutMs;
+    const late = (): boolean => signal.aborted || performance.now() >= deadline;
+    let seq: Seq | undefined;
+    void this.#tree.barrier().then((reached) => {
+      seq = reached;
+      this.#changed();
+    });
+    const behind = (): string[] =>
+      this.#runners
+        .filter((runner) => !runner.live || runner.applied < (seq ?? 0))
+        .map((runner) => runner.label);
+    const reached = (): boolean => seq !== undefined && behind().length === 0;
+    while (!reached() && !late()) await this.#change(deadline - performance.now(), signal);
+    return {
+      reached: reached(),
+      seq: seq ?? 0,
+      behind: seq === undefined ? this.#runners.map((r) => r.label) : behind(),
+    };
+  }
+
+  /**
+   * Ends it: what is in flight is applied and acknowledged, state is flushed. `graceful` false: at once.
+   */
+  async close(graceful = true): Promise<void> {
+    for (const runner of this.#runners) runner.stop(graceful);
+    await Promise.all(this.#runs);
+    await this.#reader.stop();
+    await this.#tree.stop();
+    await this.#closeControl();
+    this.#changed();
+  }
+
+  #addReplica(transport: Transport): void {
+    const runner = new ReplicaRunner(transport, this.#reader, {
+      session: {
+        version: packageVersion(),
+        init: this.#options.init,
+        durability: this.#options.durability,
+        hotFileMaxDelayMs,
+        bandwidth: this.#options.bandwidth,
+        attributeRules: this.#options.attributeRules,
+      },
+      log: this.#options.log,
+      wholeHead: () => (this.#scanning ? undefined : this.#head),
+      onProgress: () => {
+        this.#prune();
+        this.#changed();
+        this.#giveUpIfHopeless();
+      },
+    });
+    this.#runners.push(runner);
+    this.#runs.push(runner.run());
+  }
+
+  /** What every replica has on its disk need not be remembered change by change; an absent one stops that. */
+  #prune(): void {
+    const durable = Math.min(...this.#runners.map((runner) => runner.durable));
+    if (durable < this.#prunedTo + pruneEvery) return;
+    this.#prunedTo = durable;
+    this.#tree.prune(durable);
+  }
+
+  /** At the start only: when no replica can be reached at all, the command ends and says why. */
+  #giveUpIfHopeless(): void {
+    const errors = this.#runners.map((runner) => runner.hopeless);
+    const first = errors.find((error) => error?.retryable === false) ?? errors[0];
+    if (first !== undefined && errors.every((error) => error !== undefined)) this.#failure.reject(first);
+  }
+
+  #treeEvent(event: TreeEvent): void {
+    const { log } = this.#options;
+    switch (event.type) {
+      case 'head':
+        this.#head = event.seq;
+        this.#inodes = event.inodes;
+        for (const runner of this.#runners) runner.headMoved(event.seq);
+        break;
+      case 'scan':
+        if (event.done) {
+          this.#scanning = false;
+          for (const runner of this.#runners) runner.scanned();
+          log.info(
+            { event: 'scanned', entries: event.files, directories: event.directories },
+            `scanned ${event.files} names in ${event.directories} folders`,
+          );
+        }
+        break;
+      case 'problem': {
+        const path = displayBytes(event.problem.path);
+        log.warn(
+          { ...event.problem, event: 'problem', path },
+          `${path}: cannot ${event.problem.action}: ${event.problem.code}`,
+        );
+        break;
+      }
+      case 'condition':
+        log.warn({ event: 'condition', condition: event.code }, event.message);
+        break;
+      case 'failed':
+        this.#failure.reject(event.error);
+        break;
+    }
+    this.#changed();
+  }
+
+  #changed(): void {
+    for (const wake of this.#waiters) wake();
+    this.#options.onChange?.();
+  }
+
+  /** Resolves at the next change, after `timeoutMs`, or when the signal fires. */
+  #change(timeoutMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#waiters.delete(done);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, Math.max(0, timeoutMs));
+      this.#waiters.add(done);
+      signal.addEventListener('abort', done);
+    });
+  }
+}
+
+function transportTo(destination: Destination, options: MirrorOptions): Transport {
+  const replica = showDestination(destination);
+  const onLogLine = (line: string): void => {
+    options.log.warn({ event: 'agent-log', replica }, line);
+  };
+  if (destination.kind === 'local') return new LocalTransport(destination.path, { onLogLine });
+  // ssh compresses well enough, and no peer has to understand one more format.
+  const rsh = options.compress === true ? `${options.rsh ?? 'ssh'} -C` : options.rsh;
+  return new SshTransport(destination.userHost, destination.path, {
+    ...(rsh === undefined ? {} : { rsh }),
+    onLogLine,
+  });
+}
+
+/** The source's real path. */
+function sourceFolder(given: string): string {
+  try {
+    const path = realpathSync(given);
+    if (!statSync(path).isDirectory()) {
+      throw new FamError(
+        'SOURCE_NOT_DIRECTORY',
+        `${given} is not a folder: fam mirrors folders; name the one that holds it`,
+      );
+    }
+    return path;
+  } catch (cause) {
+    if (cause instanceof FamError) throw cause;
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      throw new FamError(
+        'SOURCE_MISSING',
+        `${given} does not exist: check the path, or mount what should be there`,
+        { cause },
+      );
+    }
+    throw new FamError(
+      'SOURCE_UNREADABLE',
+      `${given} cannot be read (${String(code)}): run fam as a user who may`,
+      { cause },
+    );
+  }
+}
+
+function stateFolder(path: string, source: string): string {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new FamError(
+      'STATE_UNUSABLE',
+      `the state folder ${path} cannot be made: name another with --state`,
+      { cause },
+    );
+  }
+  const real = realpathSync(path);
+  if (isWithin(real, source)) {
+    throw new FamError(
+      'OVERLAP',
+      `the state folder ${path} lies inside the source ${source}: name another with --state`,
+    );
+  }
+  return real;
+}
+
+function refuseOverlap(source: string, destination: Destination): void {
+  if (destination.kind !== 'local') return;
+  const real = realPathOrParent(resolve(destination.path));
+  if (isWithin(real, source) || isWithin(source, real)) {
+    throw new FamError('OVERLAP', `${destination.path} and the source ${source} lie within one another`);
+  }
+}
+
+/** The real path of what may not exist yet. */
+function realPathOrParent(path: string): string {
+  if (existsSync(path)) return realpathSync(path);
+  const parent = dirname(path);
+  return parent === path ? path : join(realPathOrParent(parent), basename(path));
+}
+
+function isWithin(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
+}

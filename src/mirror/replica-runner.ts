@@ -1,0 +1,309 @@
+// One replica's life: connect, serve the session, reconnect with backoff. One slow, broken or absent replica costs
+// the others nothing.
+
+import type { ReplicaStatus } from '../control/status.ts';
+import type { Seq } from '../core/attributes.ts';
+import { FamError } from '../core/errors.ts';
+import { displayBytes } from '../core/name.ts';
+import type { Log } from '../runtime/log.ts';
+import type { ReaderThread } from '../source/reader-thread.ts';
+import type { SessionEvent, SessionOptions, SessionProgress } from '../source/session.ts';
+import { Backoff } from '../transport/backoff.ts';
+import type { Link, Transport } from '../transport/link.ts';
+import { encode } from '../wire/codec.ts';
+import { heartbeatOf } from '../wire/frame-type.ts';
+
+/** A link on which nothing came for three of these is given up (half-open connections). */
+const heartbeatMs = 5000;
+/** Something that only a person can mend is tried again this rarely. */
+const hopelessRetryMs = 30_000;
+/** Problems of one session that are logged one by one; the rest is counted in the status. */
+const problemLines = 20;
+
+export interface RunnerOptions {
+  readonly session: SessionOptions;
+  readonly log: Log;
+  /** Something of its status has changed. */
+  readonly onProgress: () => void;
+  /** The source's newest seq, or undefined while it is being scanned: nobody can be said to have everything then. */
+  readonly wholeHead: () => Seq | undefined;
+}
+
+export class ReplicaRunner {
+  readonly #transport: Transport;
+  readonly #reader: ReaderThread;
+  readonly #options: RunnerOptions;
+  readonly #log: Log;
+  readonly #backoff = new Backoff();
+  readonly #stop = new AbortController();
+  #link: Link | undefined;
+  #state: ReplicaStatus['state'] = 'connecting';
+  #progress: SessionProgress | undefined;
+  #met = false;
+  #everInSync = false;
+  #inSyncLogged = false;
+  #firstSync: { readonly startedAt: number } | undefined;
+  #target: Seq | undefined;
+  #equalAt: number | undefined;
+  #problems = 0;
+  #lacks: readonly string[] = [];
+  #lastError: FamError | undefined;
+  #retryAt: number | undefined;
+
+  constructor(transport: Transport, reader: ReaderThread, options: RunnerOptions) {
+    this.#transport = transport;
+    this.#reader = reader;
+    this.#options = options;
+    this.#log = options.log.child({ replica: transport.label });
+  }
+
+  get label(): string {
+    return this.#transport.label;
+  }
+
+  /** Everything up to here is visible on the replica. */
+  get applied(): Seq {
+    return this.#progress?.applied ?? 0;
+  }
+
+  /** Everything up to here is on the replica's disk; 0 until it has been met. */
+  get durable(): Seq {
+    return this.#progress?.durable ?? 0;
+  }
+
+  /** Its comparison is over and its link is up. */
+  get live(): boolean {
+    return this.#state === 'live';
+  }
+
+  /** Set while there is no reason to believe that another attempt will do better than the last one. */
+  get hopeless(): FamError | undefined {
+    const error = this.#lastError;
+    if (this.#everInSync || error === undefined || this.#state !== 'lost') return undefined;
+    return !this.#met || !mayMend(error) ? error : undefined;
+  }
+
+  status(head: Seq): ReplicaStatus {
+    const progress = this.#progress;
+    const applied = progress?.applied ?? 0;
+    const equal = this.#state === 'live' && applied >= head;
+    return {
+      replica: this.label,
+      state: this.#state,
+      applied,
+      durable: progress?.durable ?? 0,
+      behind: Math.max(0, head - applied),
+      owedFiles: progress?.owedFiles ?? 0,
+      lagSeconds: equal ? 0 : this.#equalAt === undefined ? null : (performance.now() - this.#equalAt) / 1000,
+      files: progress?.files ?? 0,
+      bytes: progress?.bytes ?? 0,
+      problems: this.#problems,
+      lacks: [...this.#lacks],
+      lastError: this.#lastError?.message ?? null,
+      retryInSeconds:
+        this.#retryAt === undefined ? null : Math.max(0, (this.#retryAt - performance.now()) / 1000),
+    };
+  }
+
+  /** Runs until `stop`. Never rejects. */
+  async run(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      this.#state = 'connecting';
+      this.#retryAt = undefined;
+      try {
+        const link = await this.#transport.connect(this.#stop.signal);
+        this.#backoff.connected(performance.now());
+        const error = await this.#serve(link);
+        if (this.#stop.signal.aborted) break;
+        this.#lose(error);
+      } catch (error) {
+        if (this.#stop.signal.aborted) break;
+        this.#lose(asFamError(error, this.label));
+      }
+      const backoffMs = this.#backoff.failed(performance.now());
+      const delay = this.#lastError !== undefined && !mayMend(this.#lastError) ? hopelessRetryMs : backoffMs;
+      this.#retryAt = performance.now() + delay;
+      const message = this.#lastError?.message ?? 'the link ended';
+      this.#log.warn(
+        { event: 'lost', code: this.#lastError?.code, retryInSeconds: delay / 1000 },
+        // What ssh printed may have many lines; a log line is one.
+        `lost: ${message.trim().replace(/\s*\n\s*/g, ' | ')}; retry in ${(delay / 1000).toFixed(1)} s`,
+      );
+      this.#options.onProgress();
+      await pause(delay, this.#stop.signal);
+    }
+    this.#state = 'stopped';
+  }
+
+  /**
+   * Ends it: what was sent is applied and recorded by the replica first when `graceful`.
+   */
+  stop(graceful: boolean): void {
+    this.#stop.abort();
+    if (graceful) this.#link?.send(encode({ type: 'bye' }));
+    this.#link?.close(graceful);
+  }
+
+  /** The source has recorded more; `head` is its newest seq. */
+  headMoved(head: Seq): void {
+    if (this.#progress !== undefined && this.#progress.applied < head) this.#equalAt ??= performance.now();
+  }
+
+  async #serve(link: Link): Promise<FamError> {
+    this.#link = link;
+    this.#met = false;
+    this.#inSyncLogged = false;
+    this.#problems = 0;
+    let failure: FamError | undefined;
+    const session = this.#reader.attach(this.#options.session, {
+      frame: (frame) => {
+        link.send(frame);
+      },
+      event: (event) => {
+        failure = this.#event(event) ?? failure;
+      },
+      broken: (error) => {
+        failure = error;
+        link.close(false);
+      },
+    });
+    let heardAt = performance.now();
+    link.onFrame = (frame) => {
+      heardAt = performance.now();
+      const heartbeat = heartbeatOf(frame);
+      if (heartbeat === undefined) this.#reader.received(session, frame);
+      else if (heartbeat === 'ping') link.send(encode({ type: 'pong' }));
+    };
+    const heartbeat = setInterval(() => {
+      if (performance.now() - heardAt > 3 * heartbeatMs) {
+        failure = new FamError('HOST_UNREACHABLE', 'nothing heard for 15 s', { retryable: true });
+        link.close(false);
+      } else link.send(encode({ type: 'ping' }));
+    }, heartbeatMs);
+    try {
+      const { error } = await link.ended;
+      // What the agent said last may still be held by the transport (one turn), or be on its way from the reader thread.
+      await new Promise(setImmediate);
+      await this.#reader.detach(session);
+      return failure ?? (error === undefined ? unexpectedEnd() : asFamError(error, this.label));
+    } finally {
+      clearInterval(heartbeat);
+      this.#link = undefined;
+    }
+  }
+
+  #event(event: SessionEvent): FamError | undefined {
+    switch (event.type) {
+      case 'met':
+        this.#met = true;
+        this.#progress = undefined;
+        this.#lacks = event.lacks;
+        this.#state = event.mode === 'resume' ? 'live' : 'comparing';
+        this.#target = undefined;
+        this.#firstSync = event.mode === 'reconcile' ? { startedAt: performance.now() } : undefined;
+        this.#log.info(
+          { event: 'connected', mode: event.mode, lacks: event.lacks, cursor: event.cursor },
+          event.mode === 'resume' ? 'connected, catching up' : 'connected, comparing',
+        );
+        if (event.lacks.length > 0) {
+          this.#log.warn(
+            { event: 'lacks', lacks: event.lacks },
+            `cannot keep there: ${event.lacks.join(', ')}`,
+          );
+        }
+        return undefined;
+      case 'progress':
+        this.#advance(event);
+        return undefined;
+      case 'problems':
+        for (const problem of event.problems) {
+          this.#problems += 1;
+          if (this.#problems > problemLines) break;
+          const path = displayBytes(problem.path);
+          this.#log.warn(
+            { ...problem, event: 'problem', path },
+            `${path}: cannot ${problem.action}: ${problem.code}`,
+          );
+        }
+        return undefined;
+      case 'extras': {
+        const paths = event.extras.paths.map(displayBytes);
+        const { count } = event.extras;
+        this.#log.warn(
+          { event: 'extras', count, paths },
+          `${count} names that the source lacks were kept (${paths.slice(0, 3).join(', ')}${count > 3 ? ', ...' : ''}); --init moves such to the trash`,
+        );
+        return undefined;
+      }
+      case 'failed':
+        return new FamError(event.failed.code, event.failed.message, { retryable: event.failed.retryable });
+    }
+  }
+
+  #advance(progress: SessionProgress): void {
+    this.#progress = progress;
+    this.#declare(progress);
+    this.#equalAt = progress.applied >= progress.head ? undefined : (this.#equalAt ?? performance.now());
+    this.#options.onProgress();
+  }
+
+  /** The source's scan is over. */
+  scanned(): void {
+    if (this.#link !== undefined && this.#progress !== undefined) this.#declare(this.#progress);
+  }
+
+  /** Says when the first sync is done, and when everything that there was at the beginning has arrived. */
+  #declare(progress: SessionProgress): void {
+    if (progress.reconciling || progress.owedFiles > 0) return;
+    this.#target ??= this.#options.wholeHead();
+    if (this.#target === undefined || progress.applied < this.#target) return;
+    if (this.#state === 'comparing') {
+      this.#state = 'live';
+      const seconds = (performance.now() - (this.#firstSync?.startedAt ?? 0)) / 1000;
+      this.#log.info(
+        { event: 'first-sync', files: progress.files, bytes: progress.bytes, seconds },
+        `first sync done: ${progress.files} files, ${progress.bytes} B, ${seconds.toFixed(2)} s`,
+      );
+    }
+    this.#everInSync = true;
+    this.#lastError = undefined;
+    if (this.#inSyncLogged) return;
+    this.#inSyncLogged = true;
+    this.#log.info({ event: 'in-sync', seq: progress.applied }, 'in sync');
+  }
+
+  #lose(error: FamError): void {
+    this.#state = 'lost';
+    this.#lastError = error;
+    this.#equalAt ??= performance.now();
+  }
+}
+
+/** Trying again soon may help without anybody doing anything. A full disk is somebody's to clear. */
+function mayMend(error: FamError): boolean {
+  return error.retryable && error.code !== 'DISK_FULL';
+}
+
+function unexpectedEnd(): FamError {
+  return new FamError('HOST_UNREACHABLE', 'the agent ended the connection', { retryable: true });
+}
+
+function asFamError(error: unknown, label: string): FamError {
+  if (error instanceof FamError) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  return new FamError('AGENT_FAILED', `${label}: ${text}`, { cause: error, retryable: true });
+}
+
+/** Resolves after `delayMs`, or at once when the signal fires. */
+function pause(delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, delayMs);
+    signal.addEventListener('abort', done);
+    if (signal.aborted) done();
+  });
+}

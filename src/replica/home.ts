@@ -1,0 +1,207 @@
+// replica/: the agent's side of docs/protocol.md. May import core, kernel, runtime, tree and wire.
+//
+// This file: where a replica's own things are. Staging, limbo, trash and state are on the root's own file system and
+// mount, because everything is placed by rename: beside the root where that is possible, else in ROOT/.fam.
+
+import { mkdirSync, realpathSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { FamError } from '../core/errors.ts';
+import { type ByteString, bytesOfText, displayBytes } from '../core/name.ts';
+import {
+  AT_FDCWD,
+  close,
+  EAGAIN,
+  EEXIST,
+  ENOENT,
+  ENOTDIR,
+  errnoName,
+  flock,
+  fstat,
+  LOCK_EX,
+  LOCK_NB,
+  mkdirat,
+  O_CREAT,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+  O_RDWR,
+  openat,
+  readDirectory,
+  Stat,
+  SysError,
+  statx,
+} from '../kernel/sys.ts';
+
+/** The name that is ours at the top of a root whose parent directory cannot be used. */
+export const innerHomeName = '.fam';
+
+export interface Home {
+  /** The real path of the root, for people. */
+  readonly root: string;
+  readonly rootFd: number;
+  readonly stagingFd: number;
+  readonly limboFd: number;
+  readonly trashFd: number;
+  /** Path of the state folder, for the store. */
+  readonly state: string;
+  readonly stateFd: number;
+  /** True when home is ROOT/.fam: that name at the top is left out of everything. */
+  readonly isInside: boolean;
+  /** Releases the lock and every descriptor. Idempotent. */
+  close(): void;
+}
+
+/**
+ * Opens the root, making it if only its last component is missing, and the folders of our own.
+ * @throws FamError DESTINATION_UNWRITABLE, DESTINATION_NOT_DIRECTORY, REPLICA_BUSY (the caller may try again)
+ */
+export function openHome(path: string): Home {
+  const root = openRoot(path);
+  const fds: number[] = [root.fd];
+  const closeAll = (): void => {
+    for (const fd of fds.splice(0).reverse()) close(fd);
+  };
+  try {
+    const { fd: homeFd, path: homePath, isInside } = openHomeFolder(root.path, root.fd);
+    fds.push(homeFd);
+    fds.push(takeLock(homeFd, root.path));
+    const sub = (name: string): number => {
+      const fd = subfolder(homeFd, name, homePath);
+      fds.push(fd);
+      return fd;
+    };
+    return {
+      root: root.path,
+      rootFd: root.fd,
+      stagingFd: sub('staging'),
+      limboFd: sub('limbo'),
+      trashFd: sub('trash'),
+      stateFd: sub('state'),
+      state: join(homePath, 'state'),
+      isInside,
+      close: closeAll,
+    };
+  } catch (error) {
+    closeAll();
+    throw error;
+  }
+}
+
+/** Whether the root holds nothing but our own folder. */
+export function isEmptyRoot(home: Home): boolean {
+  const fd = openat(home.rootFd, '.', O_RDONLY | O_DIRECTORY);
+  if (fd < 0) return false;
+  let empty = true;
+  readDirectory(fd, (name) => {
+    if (home.isInside && name === innerHomeName) return true;
+    empty = false;
+    return false;
+  });
+  close(fd);
+  return empty;
+}
+
+function openRoot(path: string): { path: string; fd: number } {
+  const bytes = bytesOfText(path);
+  const stat = new Stat();
+  let result = statx(AT_FDCWD, bytes, stat, 0);
+  if (result === -ENOENT) {
+    try {
+      mkdirSync(path, { mode: 0o755 });
+    } catch (cause) {
+      const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'EIO';
+      const parent = dirname(path);
+      const advice =
+        code === 'ENOENT'
+          ? `its parent folder ${parent} does not exist either: create it first (mkdir -p ${parent})`
+          : `it does not exist and cannot be created (${code}): create it, or give the agent's user write permission in ${parent}`;
+      throw new FamError('DESTINATION_UNWRITABLE', `cannot use ${path} as a replica: ${advice}`, { cause });
+    }
+    result = statx(AT_FDCWD, bytes, stat, 0);
+  }
+  if (result === -ENOTDIR || (result === 0 && !stat.isDirectory)) {
+    throw new FamError(
+      'DESTINATION_NOT_DIRECTORY',
+      `${path} is not a folder: a replica's root has to be one`,
+    );
+  }
+  if (result < 0) throw unwritable(path, result);
+  const real = realpathSync(path);
+  const fd = openat(AT_FDCWD, bytesOfText(real), O_RDONLY | O_DIRECTORY);
+  if (fd < 0) throw unwritable(path, fd);
+  return { path: real, fd };
+}
+
+function unwritable(path: string, errno: number): FamError {
+  return new FamError(
+    'DESTINATION_UNWRITABLE',
+    `cannot write to ${path} (${errnoName(errno)}): give the agent's user write permission there`,
+    { cause: new SysError(errno, 'open', bytesOfText(path)) },
+  );
+}
+
+function openHomeFolder(root: string, rootFd: number): { fd: number; path: string; isInside: boolean } {
+  const inside = openFolder(rootFd, innerHomeName, false);
+  if (inside >= 0) return { fd: inside, path: join(root, innerHomeName), isInside: true };
+  if (root !== '/') {
+    const parent = dirname(root);
+    const name = `.fam-${basename(root)}`;
+    const parentFd = openat(AT_FDCWD, bytesOfText(parent), O_RDONLY | O_DIRECTORY);
+    if (parentFd >= 0) {
+      const fd = isSameMount(rootFd, parentFd) ? openFolder(parentFd, bytesOfText(name), true) : -1;
+      close(parentFd);
+      if (fd >= 0) return { fd, path: join(parent, name), isInside: false };
+    }
+  }
+  const fd = openFolder(rootFd, innerHomeName, true);
+  if (fd < 0) throw unwritable(root, fd);
+  return { fd, path: join(root, innerHomeName), isInside: true };
+}
+
+/** A rename from one to the other is possible: same file system, same mount. */
+function isSameMount(a: number, b: number): boolean {
+  const one = new Stat();
+  const other = new Stat();
+  if (fstat(a, one) < 0 || fstat(b, other) < 0) return false;
+  return one.dev === other.dev && one.mountId === other.mountId;
+}
+
+/** Opens a folder that nobody else can look into: ours, mode 0700. The descriptor or -errno. */
+function openFolder(parentFd: number, name: ByteString, create: boolean): number {
+  if (create) {
+    const made = mkdirat(parentFd, name, 0o700);
+    if (made < 0 && made !== -EEXIST) return made;
+  }
+  const fd = openat(parentFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (fd < 0) return fd;
+  // RACE: somebody else may have put a folder of this name here: what is not ours alone is not used. The check is
+  // on the opened folder itself, so it cannot be replaced after it.
+  const stat = new Stat();
+  const result = fstat(fd, stat);
+  if (result < 0 || stat.uid !== process.geteuid?.() || (stat.mode & 0o077) !== 0) {
+    close(fd);
+    return -EEXIST;
+  }
+  return fd;
+}
+
+function subfolder(homeFd: number, name: ByteString, homePath: string): number {
+  const fd = openFolder(homeFd, name, true);
+  if (fd < 0) {
+    throw new FamError(
+      'DESTINATION_UNWRITABLE',
+      `cannot use ${homePath}/${displayBytes(name)} (${errnoName(fd)})`,
+    );
+  }
+  return fd;
+}
+
+function takeLock(homeFd: number, root: string): number {
+  const fd = openat(homeFd, 'lock', O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+  if (fd < 0) throw unwritable(root, fd);
+  const result = flock(fd, LOCK_EX | LOCK_NB);
+  if (result === 0) return fd;
+  close(fd);
+  if (result !== -EAGAIN) throw unwritable(root, result);
+  throw new FamError('REPLICA_BUSY', `another agent is writing to ${root}`, { retryable: true });
+}

@@ -1,0 +1,123 @@
+// The folder of what has no name in the tree: it gave way and may be asked for again, or is new and not placed yet.
+
+import type { InodeId } from '../core/attributes.ts';
+import { asName, type ByteString } from '../core/name.ts';
+import {
+  AT_REMOVEDIR,
+  close,
+  DT_DIR,
+  getdents,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+  openat,
+  readDirectory,
+  unlinkat,
+} from '../kernel/sys.ts';
+import type { Directories } from './directories.ts';
+import type { Home } from './home.ts';
+import type { Records } from './records.ts';
+import type { Trash } from './trash.ts';
+
+export class Limbo {
+  readonly #home: Home;
+  readonly #records: Records;
+  readonly #trash: Trash;
+  readonly #directories: Directories;
+  /** Names in the folder (ids, or what a kill left behind), and where each was in the tree, for the trash's list. */
+  readonly #names = new Map<string, ByteString>();
+
+  constructor(home: Home, records: Records, trash: Trash, directories: Directories) {
+    this.#home = home;
+    this.#records = records;
+    this.#trash = trash;
+    this.#directories = directories;
+    const fd = openat(home.limboFd, '.', O_RDONLY | O_DIRECTORY);
+    if (fd < 0) return;
+    readDirectory(fd, (name) => {
+      this.#names.set(name, `(${name})`);
+    });
+    close(fd);
+  }
+
+  get size(): number {
+    return this.#names.size;
+  }
+
+  add(name: string, path: ByteString): void {
+    this.#names.set(name, path);
+  }
+
+  delete(name: string): void {
+    this.#names.delete(name);
+  }
+
+  /** Removes everything in limbo, from disk and from the records. */
+  empty(): void {
+    for (const [name, path] of this.#names) {
+      this.#records.store.transaction(() => {
+        const id = /^[1-9]\d*$/.test(name) ? Number(name) : 0;
+        const fd = openat(this.#home.limboFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        if (fd >= 0) {
+          this.#emptyDirectory(fd, id, path);
+          close(fd);
+          unlinkat(this.#home.limboFd, name, AT_REMOVEDIR);
+        } else unlinkat(this.#home.limboFd, name);
+        if (id !== 0 && this.#records.inode(id)?.names.length === 0) this.#records.forget(id);
+        this.#directories.forget(id);
+      });
+    }
+    this.#names.clear();
+    this.#records.store.refresh();
+  }
+
+  /** Removes something of ours that no record speaks of: a remnant of an agent that was killed. */
+  discard(dirfd: number, name: ByteString): void {
+    const fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (fd < 0) {
+      unlinkat(dirfd, name);
+      return;
+    }
+    const entries = getdents(fd);
+    for (const entry of typeof entries === 'number' ? [] : entries) this.discard(fd, entry.name);
+    close(fd);
+    unlinkat(dirfd, name, AT_REMOVEDIR);
+  }
+
+  /** Removes what the records know in the directory, and keeps what they do not (I6). */
+  #emptyDirectory(fd: number, directory: InodeId, path: ByteString): void {
+    const entries = getdents(fd);
+    for (const entry of typeof entries === 'number' ? [] : entries) {
+      const id = directory === 0 ? 0 : this.#records.occupant(directory, entry.name);
+      const entryPath = `${path}/${entry.name}`;
+      if (id === 0) {
+        this.#trash.keep(fd, entry.name, entryPath, 'its folder was removed at the source');
+        continue;
+      }
+      if (entry.type === DT_DIR) {
+        const child = openat(fd, entry.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        if (child >= 0) {
+          this.#emptyDirectory(child, id, entryPath);
+          close(child);
+        }
+        unlinkat(fd, entry.name, AT_REMOVEDIR);
+      } else unlinkat(fd, entry.name);
+    }
+    // Also names that were recorded and had vanished.
+    for (const name of [...this.#records.children(directory)]) this.#forgetName(directory, name);
+  }
+
+  #forgetName(directory: InodeId, text: ByteString): void {
+    const name = asName(text);
+    if (name === undefined) return;
+    const id = this.#records.occupant(directory, name);
+    const inode = this.#records.inode(id);
+    this.#records.setEntry(directory, name, 0, 0);
+    if (inode === undefined) return;
+    const names = inode.names.filter((place) => place.parent !== directory || place.name !== name);
+    const record = this.#records.store.inode(id);
+    if (names.length === 0 || record === undefined) this.#records.forget(id);
+    else this.#records.put(id, { ...inode, names }, record, record.seq);
+    this.#directories.forget(id);
+  }
+}

@@ -1,0 +1,465 @@
+// First contact (docs/protocol.md, Reconcile): compares the source's listings with what is here, adopts what is equal, makes what
+// comes along, asks for the rest. Memory: one directory's names, and what has been asked for and not come.
+//
+// A directory that is not here is made in limbo when its listing comes, filled there without a rename for each file, and
+// placed by one.
+
+import { type Attributes, type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
+import type { Content } from '../core/change.ts';
+import { asName, type ByteString, type Name } from '../core/name.ts';
+import type { Place, PlannedInode } from '../core/plan-operation.ts';
+import type { Problem } from '../core/problem.ts';
+import {
+  close,
+  EEXIST,
+  errnoName,
+  linkat,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  openat,
+  readDirectory,
+  readlinkat,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFREG,
+  Stat,
+  statx,
+  unlinkat,
+} from '../kernel/sys.ts';
+import { observed } from '../tree/attributes-of.ts';
+import type { InodeRecord, LocalIdentity } from '../tree/records.ts';
+import type { Contents, Extras, ListedEntry, Listing, Wants } from '../wire/messages.ts';
+import { type Applier, identityOf, isSameIdentity } from './applier.ts';
+import { FormerInodes } from './former-inodes.ts';
+import { innerHomeName } from './home.ts';
+import { nowhere } from './records.ts';
+
+/** Names of extras that are told; their number is always exact. */
+const maxExtraPaths = 20;
+
+interface OpenDirectory {
+  readonly id: InodeId;
+  readonly fd: number;
+  /** Where it is made, until its last listing has been seen. */
+  readonly isHidden: boolean;
+  /** Local names that no listing has named yet. */
+  readonly names: Set<Name>;
+  readonly attributes: Attributes | undefined;
+}
+
+export interface ReconcileOptions {
+  /** Consent to move what the source lacks to the trash (I5). */
+  readonly init: boolean;
+  /** The records that are there are of this source: what they know is fam's (I5, I6). */
+  readonly isSameSource: boolean;
+  readonly problem: (problem: Problem) => void;
+}
+
+export class Reconcile {
+  readonly #applier: Applier;
+  readonly #options: ReconcileOptions;
+  readonly #missing = new Map<InodeId, Attributes['xattrs']>();
+  readonly #wanted = new Map<InodeId, Place[]>();
+  readonly #touched = new Set<InodeId>();
+  readonly #stat = new Stat();
+  #open: OpenDirectory | undefined;
+  #highestId: InodeId = rootId;
+  #extraCount = 0;
+  readonly #extraPaths: ByteString[] = [];
+
+  /** Forgets all records; the files stay. */
+  constructor(applier: Applier, options: ReconcileOptions) {
+    this.#applier = applier;
+    this.#options = options;
+    const { store } = applier.records;
+    // While the records still say what in limbo is fam's.
+    store.refresh();
+    applier.limbo.empty();
+    applier.former = options.isSameSource ? new FormerInodes(store) : undefined;
+    store.clear();
+    store.refresh();
+    applier.streams.discardAll();
+    applier.directories.closeAll();
+    const stat = this.#stat;
+    statx(applier.home.rootFd, '.', stat);
+    store.transaction(() => {
+      const inode: PlannedInode = {
+        attributes: observed(Kind.directory, stat, ''),
+        contentSeq: 0,
+        names: [],
+      };
+      applier.records.put(rootId, inode, identityOf(stat), 0);
+    });
+  }
+
+  listing(listing: Listing): Wants {
+    const contents: InodeId[] = [];
+    const missing: InodeId[] = [];
+    const { store } = this.#applier.records;
+    store.transaction(() => {
+      if (listing.first) this.#begin(listing.directory);
+      const open = this.#open;
+      if (open?.id !== listing.directory) return;
+      for (const entry of listing.entries) {
+        const answer = this.#entry(open, entry);
+        if (answer === 'content') contents.push(entry.id);
+        else if (answer === 'missing') missing.push(entry.id);
+      }
+      if (listing.last) this.#end(open);
+    });
+    return { type: 'wants', directory: listing.directory, contents, missing };
+  }
+
+  contents(message: Contents): void {
+    const { store } = this.#applier.records;
+    store.transaction(() => {
+      for (const { id, attributes, contentSeq, content } of message.files) {
+        const places = this.#wanted.get(id);
+        this.#wanted.delete(id);
+        if (places === undefined || content.from === 'none') continue;
+        this.#build(id, attributes, contentSeq, content, places);
+      }
+    });
+  }
+
+  /** The walk is over: directory times. What was asked for and is still to come is returned. */
+  finish(): InodeId[] {
+    const { records } = this.#applier;
+    records.store.refresh();
+    for (const id of this.#touched) {
+      const inode = records.inode(id);
+      if (inode !== undefined && id !== rootId) this.#applier.setTimes(id, inode.attributes);
+    }
+    this.close();
+    return [...this.#wanted.keys()];
+  }
+
+  /** Files whose content was asked for and has not come, and where they belong. */
+  get wanted(): ReadonlyMap<InodeId, readonly Place[]> {
+    return this.#wanted;
+  }
+
+  get extras(): Extras | undefined {
+    if (this.#extraCount === 0) return undefined;
+    return { type: 'extras', count: this.#extraCount, paths: this.#extraPaths };
+  }
+
+  close(): void {
+    this.#closeOpen();
+    this.#applier.former = undefined;
+  }
+
+  // --- directories --------------------------------------------------------------------------------------------------------
+
+  #begin(id: InodeId): void {
+    this.#closeOpen();
+    const { records, home, directories, maker } = this.#applier;
+    const record = records.store.inode(id);
+    if (record === undefined) return;
+    this.#touched.add(id);
+    const names = new Set<Name>();
+    const attributes = { ...record, xattrs: this.#missing.get(id) };
+    const isHidden = this.#missing.delete(id);
+    if (isHidden) {
+      const name = String(id);
+      let made = maker.node(home.limboFd, name, attributes);
+      if (made === -EEXIST) {
+        this.#applier.limbo.discard(home.limboFd, name);
+        made = maker.node(home.limboFd, name, attributes);
+      }
+      const fd = made < 0 ? made : openat(home.limboFd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+      if (fd < 0) {
+        this.#failed(id, 'create', fd);
+        return;
+      }
+      directories.keep(id, fd);
+      this.#applier.setPlace(id, { at: 'limbo', id });
+      records.put(id, this.#planned(record, record.contentSeq), identityOf(maker.stat), 0);
+      this.#open = { id, fd: openat(fd, '.', O_PATH | O_DIRECTORY), isHidden, names, attributes };
+      return;
+    }
+    const parent = directories.get(id);
+    const fd = parent < 0 ? parent : openat(parent, '.', O_RDONLY | O_DIRECTORY);
+    if (fd < 0) {
+      this.#failed(id, 'open', fd);
+      return;
+    }
+    readDirectory(fd, (name) => {
+      if (id !== rootId || name !== innerHomeName || !home.isInside) names.add(name);
+    });
+    this.#open = { id, fd, isHidden, names, attributes };
+  }
+
+  #end(open: OpenDirectory): void {
+    const { records, home, directories } = this.#applier;
+    for (const name of open.names) this.#extra(open, name);
+    if (open.isHidden) {
+      const record = records.store.inode(open.id);
+      const parent = record === undefined ? -1 : directories.get(record.parent);
+      if (record !== undefined && record.name !== '' && parent >= 0) {
+        const to = { dirfd: parent, name: record.name };
+        const from = { dirfd: home.limboFd, name: String(open.id) };
+        const placed = this.#applier.place(from, to, 0, () => records.pathOf(open.id));
+        if (placed < 0) this.#failed(open.id, 'put in place', placed);
+        else this.#applier.setPlace(open.id, undefined);
+        this.#touched.add(record.parent);
+      }
+    }
+    this.#closeOpen();
+  }
+
+  #closeOpen(): void {
+    if (this.#open !== undefined) close(this.#open.fd);
+    this.#open = undefined;
+  }
+
+  #extra(open: OpenDirectory, name: Name): void {
+    const { records, trash } = this.#applier;
+    const directory = records.pathOf(open.id);
+    const path = directory === '' ? name : `${directory}/${name}`;
+    if (this.#applier.former?.remove(open.fd, name) === true) {
+      this.#touched.add(open.id);
+      return;
+    }
+    if (this.#options.init) {
+      const kept = trash.keep(open.fd, name, path, 'the source lacks it (init)');
+      if (kept < 0) this.#options.problem({ path, action: 'move to trash', code: errnoName(kept) });
+      return;
+    }
+    this.#extraCount += 1;
+    if (this.#extraPaths.length < maxExtraPaths) this.#extraPaths.push(path);
+  }
+
+  // --- entries ------------------------------------------------------------------------------------------------------------
+
+  #entry(open: OpenDirectory, entry: ListedEntry): 'done' | 'content' | 'missing' {
+    const { name, id, attributes } = entry;
+    const { home, records } = this.#applier;
+    if (open.id === rootId && home.isInside && name === innerHomeName) {
+      this.#options.problem({ path: name, action: 'create', code: 'reserved' });
+      return 'done';
+    }
+    const place: Place = { parent: open.id, name };
+    const isLocal = open.names.delete(name) && statx(open.fd, name, this.#stat) === 0;
+    // Ids mostly come in rising order: one above all that have been recorded needs no look.
+    const known = id > this.#highestId ? undefined : records.store.inode(id);
+    if (known !== undefined && attributes.kind === Kind.directory) {
+      // It was moved while the walk went on: the journal brings its new place.
+      return 'done';
+    }
+    if (known !== undefined) {
+      this.#furtherName(open, place, id, known, isLocal);
+      return 'done';
+    }
+    const waiting = this.#wanted.get(id);
+    if (waiting !== undefined) {
+      waiting.push(place);
+      return 'done';
+    }
+    if (isLocal && typeOf[attributes.kind] === this.#stat.type && this.#adopt(open, place, entry))
+      return 'done';
+    if (attributes.kind === Kind.directory) {
+      this.#record(id, attributes, entry.contentSeq, nowhere, [place]);
+      this.#missing.set(id, attributes.xattrs);
+      return 'missing';
+    }
+    const isFile = attributes.kind === Kind.file;
+    if (isFile && entry.content.from === 'none' && attributes.size > 0) {
+      this.#wanted.set(id, [place]);
+      return 'content';
+    }
+    this.#build(id, attributes, entry.contentSeq, entry.content, [place]);
+    return 'done';
+  }
+
+  /** Takes what is here for the source's inode, if it is equal in what cannot be set in place. */
+  #adopt(open: OpenDirectory, place: Place, entry: ListedEntry): boolean {
+    const { attributes, id } = entry;
+    const stat = this.#stat;
+    const { maker, records } = this.#applier;
+    switch (attributes.kind) {
+      case Kind.file: {
+        const isEqual =
+          stat.size === attributes.size &&
+          stat.mtimeS === attributes.mtimeS &&
+          stat.mtimeNs === attributes.mtimeNs;
+        if (!isEqual) return false;
+        break;
+      }
+      case Kind.symlink:
+        if (readlinkat(open.fd, place.name) !== attributes.target) return false;
+        break;
+      case Kind.charDevice:
+      case Kind.blockDevice:
+        if (stat.rdevMajor !== attributes.rdevMajor || stat.rdevMinor !== attributes.rdevMinor) return false;
+        break;
+      case Kind.directory:
+      case Kind.fifo:
+        break;
+    }
+    const isDirectory = attributes.kind === Kind.directory;
+    const isSettled =
+      stat.mode === (attributes.kind === Kind.symlink ? stat.mode : attributes.mode) &&
+      stat.uid === attributes.uid &&
+      stat.gid === attributes.gid &&
+      (isDirectory || (stat.mtimeS === attributes.mtimeS && stat.mtimeNs === attributes.mtimeNs)) &&
+      maker.hasXattrs(open.fd, place.name, attributes);
+    if (!isDirectory && stat.nlink > 1) {
+      // The same local inode for two of the source's: only one can have it. And where it has names that are none of the source's,
+      // setting its attributes would change those files too.
+      if (records.store.idOfIdentity(stat.dev, stat.inoHigh, stat.inoLow) !== undefined) return false;
+      if (stat.nlink > entry.links && !isSettled) return false;
+    }
+    if (!isSettled) {
+      Object.assign(maker.stat, stat);
+      const changed = maker.change(open.fd, place.name, attributes, !isDirectory);
+      if (changed === -EEXIST) return false;
+      if (changed < 0) this.#problemAt(place, 'set attributes', changed);
+    }
+    this.#record(id, attributes, entry.contentSeq, identityOf(stat), [place]);
+    if (isDirectory && (stat.mtimeS !== attributes.mtimeS || stat.mtimeNs !== attributes.mtimeNs)) {
+      this.#touched.add(id);
+    }
+    return true;
+  }
+
+  /** One more name of an inode that is here already. */
+  #furtherName(open: OpenDirectory, place: Place, id: InodeId, known: InodeRecord, isLocal: boolean): void {
+    const { records, home, directories } = this.#applier;
+    const names = records.store.namesOf(id, known);
+    if (names.some((one) => one.parent === place.parent && one.name === place.name)) return;
+    if (!isLocal || !isSameIdentity(known, this.#stat)) {
+      const [first] = names;
+      const from = first === undefined ? -1 : directories.get(first.parent);
+      if (first === undefined || from < 0) return;
+      const linkName = `${id}.link`;
+      let result = isLocal
+        ? linkat(from, first.name, home.stagingFd, linkName)
+        : linkat(from, first.name, open.fd, place.name);
+      if (isLocal && result === 0)
+        result = this.#placeOver({ dirfd: home.stagingFd, name: linkName }, open.fd, place);
+      if (result < 0) {
+        this.#problemAt(place, 'link', result);
+        return;
+      }
+      this.#touched.add(place.parent);
+    }
+    records.put(id, { attributes: known, contentSeq: known.contentSeq, names: [...names, place] }, known, 0);
+    records.setEntry(place.parent, place.name, id, 0);
+  }
+
+  /** Makes an inode and places it under all its names. */
+  #build(
+    id: InodeId,
+    attributes: Attributes,
+    contentSeq: Seq,
+    content: Content,
+    places: readonly Place[],
+  ): void {
+    const [first, ...others] = places;
+    if (first === undefined) return;
+    const { maker, home, directories } = this.#applier;
+    const open = this.#open;
+    const isHere = open?.id === first.parent && open.isHidden;
+    const dirfd = isHere ? open.fd : directories.get(first.parent);
+    if (dirfd < 0) {
+      this.#problemAt(first, 'create', dirfd);
+      return;
+    }
+    let result: number;
+    maker.inheritsFrom(isHere ? open.attributes : undefined);
+    if (isHere) {
+      // Nobody sees this directory yet: no rename is needed.
+      result = this.#applier.make(id, attributes, contentSeq, content, { dirfd, name: first.name });
+    } else {
+      const staged = { dirfd: home.stagingFd, name: `${id}.new` };
+      result = this.#applier.make(id, attributes, contentSeq, content, staged);
+      if (result === -EEXIST) {
+        unlinkat(staged.dirfd, staged.name);
+        result = this.#applier.make(id, attributes, contentSeq, content, staged);
+      }
+      if (result === 0) result = this.#placeOver(staged, dirfd, first);
+      if (result < 0) unlinkat(staged.dirfd, staged.name);
+    }
+    if (result < 0) {
+      this.#applier.throwIfFatal(result);
+      this.#problemAt(first, 'create', result);
+      return;
+    }
+    const identity = this.#applier.identityOfMade();
+    this.#touched.add(first.parent);
+    const placed = [first];
+    for (const place of others) {
+      const to = directories.get(place.parent);
+      const from = { dirfd: home.stagingFd, name: `${id}.link` };
+      let linked = to < 0 ? to : linkat(dirfd, first.name, from.dirfd, from.name);
+      if (linked === 0) linked = this.#placeOver(from, to, place);
+      if (linked < 0) this.#problemAt(place, 'link', linked);
+      else placed.push(place);
+      this.#touched.add(place.parent);
+    }
+    this.#record(id, attributes, contentSeq, identity, placed);
+  }
+
+  /** Places something staged over whatever is at the name; what is there is kept unless its content has another recorded name. */
+  #placeOver(from: { dirfd: number; name: ByteString }, dirfd: number, place: Place): number {
+    const { records } = this.#applier;
+    const to = { dirfd, name: place.name };
+    const stat = this.#stat;
+    let over = 0;
+    if (statx(dirfd, place.name, stat) === 0 && stat.nlink > 1 && stat.type !== S_IFDIR) {
+      over = records.store.idOfIdentity(stat.dev, stat.inoHigh, stat.inoLow) ?? 0;
+    }
+    return this.#applier.place(from, to, over, () => this.#pathOf(place));
+  }
+
+  #record(
+    id: InodeId,
+    attributes: Attributes,
+    contentSeq: Seq,
+    identity: LocalIdentity,
+    names: readonly Place[],
+  ): void {
+    const { records } = this.#applier;
+    this.#highestId = Math.max(this.#highestId, id);
+    records.putNew(id, { attributes, contentSeq, names }, identity, 0);
+    for (const place of names) records.addEntry(place.parent, place.name, id, 0);
+  }
+
+  #planned(record: InodeRecord, contentSeq: Seq): PlannedInode {
+    const name = asName(record.name);
+    return {
+      attributes: record,
+      contentSeq,
+      names: name === undefined ? [] : [{ parent: record.parent, name }],
+    };
+  }
+
+  #pathOf(place: Place): ByteString {
+    const directory = this.#applier.records.pathOf(place.parent);
+    return directory === '' ? place.name : `${directory}/${place.name}`;
+  }
+
+  #problemAt(place: Place, action: string, errno: number): void {
+    this.#options.problem({ path: this.#pathOf(place), action, code: errnoName(errno) });
+  }
+
+  #failed(id: InodeId, action: string, errno: number): void {
+    this.#applier.throwIfFatal(errno);
+    this.#options.problem({ path: this.#applier.records.pathOf(id), action, code: errnoName(errno) });
+  }
+}
+
+const typeOf: Readonly<Record<Kind, number>> = {
+  [Kind.file]: S_IFREG,
+  [Kind.directory]: S_IFDIR,
+  [Kind.symlink]: S_IFLNK,
+  [Kind.fifo]: S_IFIFO,
+  [Kind.charDevice]: S_IFCHR,
+  [Kind.blockDevice]: S_IFBLK,
+};

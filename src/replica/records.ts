@@ -1,0 +1,162 @@
+// The replica's records in the store: what a plan reads, what a plan changes, and the state that a session begins with.
+
+import { z } from 'zod';
+import { type InodeId, rootId, type Seq } from '../core/attributes.ts';
+import { asName, type ByteString, type Name } from '../core/name.ts';
+import type { DeferredEntry, PlannedInode, ReplicaView } from '../core/plan-operation.ts';
+import type { InodeRecord, LocalIdentity } from '../tree/records.ts';
+import type { TreeStore } from '../tree/store.ts';
+import { inlineMaxBytes } from '../wire/messages.ts';
+import { keyOf } from './known-contents.ts';
+
+/** A content that was announced and is still to come; contentSeq 0: no piece of it has been seen. */
+export interface Pending {
+  readonly id: InodeId;
+  readonly contentSeq: Seq;
+}
+
+/** Everything a replica remembers besides inodes and entries. */
+export interface ReplicaMemory {
+  readonly sourceId: string;
+  readonly epoch: number;
+  /** False: first contact has begun and not ended. */
+  readonly reconciled: boolean;
+  readonly cursor: Seq;
+  readonly pending: readonly Pending[];
+  readonly deferred: readonly DeferredEntry[];
+}
+
+const seq = z.number().int().nonnegative();
+const name = z.string().transform((text, context): Name => {
+  const made = asName(text);
+  if (made !== undefined) return made;
+  context.addIssue('not a name');
+  return z.NEVER;
+});
+const memorySchema = z.object({
+  sourceId: z.string(),
+  epoch: seq,
+  reconciled: z.boolean(),
+  cursor: seq,
+  pending: z.array(z.object({ id: seq, contentSeq: seq })),
+  deferred: z.array(z.object({ parent: seq, name, id: seq })),
+});
+
+const memoryKey = 'replica/memory';
+
+export const nowhere: LocalIdentity = { dev: 0, inoHigh: 0, inoLow: 0, birth: 0 };
+
+export class Records implements ReplicaView {
+  readonly store: TreeStore;
+
+  constructor(store: TreeStore) {
+    this.store = store;
+  }
+
+  memory(): ReplicaMemory | undefined {
+    return this.store.meta(memoryKey, memorySchema);
+  }
+
+  remember(memory: ReplicaMemory): void {
+    this.store.setMeta(memoryKey, memory);
+  }
+
+  inode(id: InodeId): PlannedInode | undefined {
+    const record = this.store.inode(id);
+    if (record === undefined) return undefined;
+    return { attributes: record, contentSeq: record.contentSeq, names: this.store.namesOf(id, record) };
+  }
+
+  occupant(parent: InodeId, name: Name): InodeId {
+    return this.store.entry(parent, name)?.id ?? 0;
+  }
+
+  *children(parent: InodeId): Iterable<Name> {
+    for (const entry of this.store.list(parent)) yield entry.name;
+  }
+
+  /** For people: where an inode is, or its id when it is nowhere. */
+  pathOf(id: InodeId): ByteString {
+    return this.store.pathOf(id) ?? `(inode ${id})`;
+  }
+
+  /** Stores an inode with all its names. Inside a transaction. */
+  put(id: InodeId, inode: PlannedInode, identity: LocalIdentity, seq: Seq): void {
+    const previous = this.store.inode(id);
+    const before = previous === undefined || previous.links < 2 ? [] : this.store.furtherNames(id);
+    const [first, ...further] = inode.names;
+    for (const place of before) {
+      if (!further.some((one) => one.parent === place.parent && one.name === place.name)) {
+        this.store.removeFurtherName(id, place.parent, place.name);
+      }
+    }
+    for (const place of further) this.store.putFurtherName(id, place.parent, place.name);
+    this.store.putInode(toRecord(id, inode, identity, seq, first, inode.names.length), previous);
+  }
+
+  /** The same for an inode that has no record yet. */
+  putNew(id: InodeId, inode: PlannedInode, identity: LocalIdentity, seq: Seq): void {
+    const [first, ...further] = inode.names;
+    for (const place of further) this.store.putFurtherName(id, place.parent, place.name);
+    this.store.addInode(toRecord(id, inode, identity, seq, first, inode.names.length));
+  }
+
+  forget(id: InodeId): void {
+    const previous = this.store.inode(id);
+    if (previous === undefined) return;
+    if (previous.links > 1) {
+      for (const place of this.store.furtherNames(id))
+        this.store.removeFurtherName(id, place.parent, place.name);
+    }
+    this.store.removeInode(id, previous);
+    if (previous.size > inlineMaxBytes) this.store.removeMeta(keyOf(id));
+  }
+
+  /** The same for a name of which there is no record. */
+  addEntry(parent: InodeId, name: Name, id: InodeId, seq: Seq): void {
+    this.store.addEntry({ parent, name, id, seq });
+  }
+
+  setEntry(parent: InodeId, name: Name, id: InodeId, seq: Seq): void {
+    if (id === 0) this.store.removeEntry(parent, name);
+    else this.store.putEntry({ parent, name, id, seq });
+  }
+}
+
+function toRecord(
+  id: InodeId,
+  { attributes, contentSeq }: PlannedInode,
+  identity: LocalIdentity,
+  seq: Seq,
+  first: { readonly parent: InodeId; readonly name: Name } | undefined,
+  links: number,
+): InodeRecord {
+  const { kind, mode, uid, gid, size, mtimeS, mtimeNs, rdevMajor, rdevMinor, target, xattrs } = attributes;
+  return {
+    id,
+    kind,
+    mode,
+    uid,
+    gid,
+    size,
+    mtimeS,
+    mtimeNs,
+    rdevMajor,
+    rdevMinor,
+    target,
+    xattrs,
+    dev: identity.dev,
+    inoHigh: identity.inoHigh,
+    inoLow: identity.inoLow,
+    birth: identity.birth,
+    ctimeS: 0,
+    ctimeNs: 0,
+    parent: first?.parent ?? 0,
+    name: first?.name ?? '',
+    links: id === rootId ? 1 : links,
+    bornSeq: seq,
+    seq,
+    contentSeq,
+    listed: true,
+  };
+}

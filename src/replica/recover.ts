@@ -1,0 +1,193 @@
+// After a kill in the middle of a batch the tree is ahead of the records. This brings the records to what is there: each inode is
+// known again by device, inode number and birth, wherever a rename has taken it. No content is read. What was replaced and not
+// recorded has an unknown inode number: its content is not trusted and comes again.
+//
+// Memory: proportional to what differs, which is at most one batch.
+
+import { type InodeId, Kind, rootId } from '../core/attributes.ts';
+import type { Name } from '../core/name.ts';
+import type { Place, PlannedInode } from '../core/plan-operation.ts';
+import {
+  close,
+  DT_DIR,
+  fstat,
+  futimens,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+  openat,
+  RENAME_NOREPLACE,
+  readDirectory,
+  renameat2,
+  Stat,
+  statx,
+} from '../kernel/sys.ts';
+import type { LocalIdentity } from '../tree/records.ts';
+import { isSameIdentity } from './applier.ts';
+import { type Home, innerHomeName } from './home.ts';
+import { nowhere, type Records } from './records.ts';
+
+/** To be called before anything is applied, when the mark says that the last agent was killed while applying. */
+export function recover(home: Home, records: Records): void {
+  records.store.refresh();
+  records.store.transaction(() => new Recovery(home, records).run());
+  records.store.refresh();
+}
+
+class Recovery {
+  readonly #home: Home;
+  readonly #records: Records;
+  /** Inodes that are not where they are recorded, and where else they were found. */
+  readonly #moved = new Map<InodeId, Place[]>();
+  /** Names whose recorded inode is not there but another one that nobody knows. */
+  readonly #covered = new Map<InodeId, Place[]>();
+  readonly #stat = new Stat();
+
+  constructor(home: Home, records: Records) {
+    this.#home = home;
+    this.#records = records;
+  }
+
+  run(): void {
+    this.#rescue(this.#home.rootFd, rootId);
+    this.#walk(this.#home.rootFd, '.', rootId);
+    const limbo = openat(this.#home.limboFd, '.', O_RDONLY | O_DIRECTORY);
+    const inLimbo: string[] = [];
+    readDirectory(limbo, (name) => {
+      inLimbo.push(name);
+    });
+    close(limbo);
+    for (const name of inLimbo) {
+      const id = this.#idAt(this.#home.limboFd, name);
+      if (id === 0 || String(id) !== name) continue;
+      this.#note(id);
+      if (this.#stat.isDirectory) this.#walk(this.#home.limboFd, name, id);
+    }
+    for (const id of this.#moved.keys()) this.#settle(id);
+  }
+
+  /** The recorded inode that is at the name, 0 for none; `#stat` tells about it. */
+  #idAt(dirfd: number, name: string): InodeId {
+    const stat = this.#stat;
+    if (statx(dirfd, name, stat) < 0) return 0;
+    const id = this.#records.store.idOfIdentity(stat.dev, stat.inoHigh, stat.inoLow);
+    if (id !== undefined) {
+      const record = this.#records.store.inode(id);
+      return record !== undefined && isSameIdentity(record, stat) ? id : 0;
+    }
+    // What was in limbo is not in the index of identities, but its name there says which inode it is.
+    const named = /^[1-9]\d*$/.test(name) ? this.#records.store.inode(Number(name)) : undefined;
+    return named !== undefined && isSameIdentity(named, stat) ? named.id : 0;
+  }
+
+  /**
+   * New directories that were placed and not recorded will be made again; what was moved into them is taken out to limbo,
+   * where the batch finds it when it is applied again.
+   */
+  #rescue(dirfd: number, directory: InodeId | 0): void {
+    const fd = openat(dirfd, '.', O_RDONLY | O_DIRECTORY);
+    if (fd < 0) return;
+    const names: { name: Name; type: number }[] = [];
+    readDirectory(fd, (name, type) => {
+      names.push({ name, type });
+    });
+    for (const { name, type } of names) {
+      if (directory === rootId && name === innerHomeName && this.#home.isInside) continue;
+      const id = this.#idAt(fd, name);
+      if (directory === 0 && id !== 0) {
+        renameat2(fd, name, this.#home.limboFd, String(id), RENAME_NOREPLACE);
+        this.#note(id);
+        continue;
+      }
+      if (type !== DT_DIR && !this.#stat.isDirectory) continue;
+      const child = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      if (child < 0) continue;
+      this.#rescue(child, id);
+      close(child);
+    }
+    close(fd);
+  }
+
+  #walk(dirfd: number, name: string, directory: InodeId): void {
+    const fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (fd < 0) return;
+    const subdirectories: { name: Name; id: InodeId }[] = [];
+    const seen = new Set<Name>();
+    const names: Name[] = [];
+    readDirectory(fd, (entry) => {
+      names.push(entry);
+    });
+    for (const entry of names) {
+      if (directory === rootId && entry === innerHomeName && this.#home.isInside) continue;
+      seen.add(entry);
+      const id = this.#idAt(fd, entry);
+      const place = { parent: directory, name: entry };
+      const recorded = this.#records.occupant(directory, entry);
+      if (id !== recorded) {
+        if (recorded !== 0) {
+          this.#note(recorded);
+          if (id === 0) this.#covered.set(recorded, [...(this.#covered.get(recorded) ?? []), place]);
+        }
+        if (id !== 0) this.#note(id, place);
+        this.#records.setEntry(directory, entry, id, 0);
+      }
+      if (id === 0) continue;
+      if (this.#stat.isDirectory) subdirectories.push({ name: entry, id });
+    }
+    for (const entry of [...this.#records.children(directory)]) {
+      if (seen.has(entry)) continue;
+      this.#note(this.#records.occupant(directory, entry));
+      this.#records.setEntry(directory, entry, 0, 0);
+    }
+    for (const one of subdirectories) this.#walk(fd, one.name, one.id);
+    this.#resetTime(fd, directory);
+    close(fd);
+  }
+
+  /** What the cut batch did to a directory moved its time; applying the batch again finds that done and would not touch it. */
+  #resetTime(fd: number, directory: InodeId): void {
+    const record = this.#records.store.inode(directory);
+    if (record === undefined || fstat(fd, this.#stat) < 0 || !isSameIdentity(record, this.#stat)) return;
+    if (record.mtimeS === this.#stat.mtimeS && record.mtimeNs === this.#stat.mtimeNs) return;
+    futimens(fd, record.mtimeS, record.mtimeNs);
+  }
+
+  #note(id: InodeId, place?: Place): void {
+    const places = this.#moved.get(id) ?? [];
+    if (place !== undefined) places.push(place);
+    this.#moved.set(id, places);
+  }
+
+  #settle(id: InodeId): void {
+    if (id === rootId) return;
+    const record = this.#records.store.inode(id);
+    const inode = this.#records.inode(id);
+    if (record === undefined || inode === undefined) return;
+    const names = new Map<string, Place>();
+    for (const place of [...inode.names, ...(this.#moved.get(id) ?? [])]) {
+      if (this.#records.occupant(place.parent, place.name) === id)
+        names.set(`${place.parent}/${place.name}`, place);
+    }
+    const stat = this.#stat;
+    const isInLimbo = statx(this.#home.limboFd, String(id), stat) === 0 && isSameIdentity(record, stat);
+    const isFound = names.size > 0 || isInLimbo;
+    if (!isInLimbo && record.kind === Kind.file) {
+      // A name that shows an inode which nobody recorded: new content that was placed by the batch that was cut off, most
+      // likely. It stays this inode's name, so that the content is placed there once more.
+      for (const place of this.#covered.get(id) ?? []) {
+        if (this.#records.occupant(place.parent, place.name) !== 0) continue;
+        names.set(`${place.parent}/${place.name}`, place);
+        this.#records.setEntry(place.parent, place.name, id, 0);
+      }
+    }
+    if (isFound) this.#put(id, { ...inode, names: [...names.values()] }, record);
+    else if (names.size === 0) this.#records.forget(id);
+    else {
+      this.#put(id, { ...inode, contentSeq: 0, names: [...names.values()] }, nowhere);
+    }
+  }
+
+  #put(id: InodeId, inode: PlannedInode, identity: LocalIdentity): void {
+    this.#records.put(id, inode, identity, 0);
+  }
+}

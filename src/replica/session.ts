@@ -1,0 +1,434 @@
+// One connection, seen from the replica: what each message does. Synchronous; runs in the applier's thread.
+
+import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
+import type { Batch, Change } from '../core/change.ts';
+import { FamError } from '../core/errors.ts';
+import type { ByteString, Name } from '../core/name.ts';
+import type { Place } from '../core/plan-operation.ts';
+import type { Problem } from '../core/problem.ts';
+import { check, ESTALE, Stat, statx, syncfs } from '../kernel/sys.ts';
+import type { TreeStore } from '../tree/store.ts';
+import type {
+  Contents,
+  Hello,
+  Listing,
+  ReplicaState,
+  StreamPiece,
+  ToAgent,
+  ToSource,
+  Wants,
+  Welcome,
+} from '../wire/messages.ts';
+import { protocolVersion } from '../wire/messages.ts';
+import { Applier, isSameIdentity, type Step } from './applier.ts';
+import { AttributeRules } from './attribute-rules.ts';
+import { Bases } from './bases.ts';
+import { type Home, isEmptyRoot } from './home.ts';
+import { KnownContents } from './known-contents.ts';
+import { Reconcile } from './reconcile.ts';
+import { Records, type ReplicaMemory } from './records.ts';
+import { recover } from './recover.ts';
+import { StagedStreams } from './staged-streams.ts';
+
+export interface SessionOptions {
+  readonly version: string;
+  readonly send: (message: ToSource) => void;
+  /** Makes everything written so far durable, off this thread, then calls `synced` with the same cursor. */
+  readonly sync: (cursor: Seq) => void;
+  readonly step?: Step;
+}
+
+/** Problems told at once. */
+const maxProblems = 200;
+
+export class ReplicaSession {
+  readonly #home: Home;
+  readonly #records: Records;
+  readonly #applier: Applier;
+  readonly #options: SessionOptions;
+  readonly #knownContents: KnownContents;
+  readonly #bases: Bases;
+  /** Where first contact found that content is lacking: what is there may be an older one. */
+  #wanted: ReadonlyMap<InodeId, readonly Place[]> = new Map();
+  readonly #applyingFd: number;
+  #memory: ReplicaMemory | undefined;
+  #welcome: Welcome | undefined;
+  #rules: AttributeRules | undefined;
+  #reconcile: Reconcile | undefined;
+  /** Names of the directory that is being listed again, and files of such listings that were asked for. */
+  #relisted: { readonly directory: InodeId; readonly names: Set<Name> } | undefined;
+  readonly #asked = new Map<InodeId, Place[]>();
+  #problems: Problem[] = [];
+  #consumed = 0;
+  #durable: Seq = 0;
+  #syncing = false;
+  #isSyncDue = false;
+  #isAckDue = false;
+  #isTidyDue = false;
+  #tellReconciled = false;
+
+  constructor(home: Home, store: TreeStore, options: SessionOptions) {
+    this.#home = home;
+    this.#options = options;
+    this.#records = new Records(store);
+    this.#memory = this.#records.memory();
+    this.#applyingFd = openSync(join(home.state, 'applying'), constants.O_RDWR | constants.O_CREAT, 0o600);
+    if (this.#wasApplying()) {
+      if (this.#memory?.reconciled === true) recover(home, this.#records);
+      this.#markApplying(false);
+    }
+    this.#applier = new Applier({
+      home,
+      records: this.#records,
+      streams: new StagedStreams(home.stagingFd),
+      problem: (problem) => this.#problem(problem),
+      ...(options.step === undefined ? {} : { step: options.step }),
+    });
+    this.#knownContents = new KnownContents(store);
+    this.#bases = new Bases({
+      locate: (id) => this.#fileOf(id),
+      known: this.#knownContents,
+      send: (message) => options.send(message),
+    });
+    this.#durable = this.#memory?.cursor ?? 0;
+  }
+
+  hello(): Hello {
+    return {
+      type: 'hello',
+      protocol: protocolVersion,
+      version: this.#options.version,
+      root: this.#home.root,
+      pid: process.pid,
+      empty: isEmptyRoot(this.#home),
+      state: this.#state(),
+      lacks: process.geteuid?.() === 0 ? [] : ['owner', 'xattr:trusted', 'device-nodes'],
+    };
+  }
+
+  /** @param frameBytes the frame's length, for the source's window */
+  receive(sent: ToAgent, frameBytes: number): void {
+    this.#consumed += frameBytes;
+    const message = this.#rules === undefined ? sent : this.#rules.message(sent);
+    switch (message.type) {
+      case 'welcome':
+        this.#meet(message);
+        break;
+      case 'listing':
+        this.#listing(message);
+        break;
+      case 'contents':
+        this.#contents(message);
+        break;
+      case 'reconciled':
+        this.#reconciled(message.seq);
+        break;
+      case 'batch':
+        this.#batch(message);
+        break;
+      case 'stream':
+        this.#stream(message);
+        break;
+      case 'checkpoint':
+        this.#isSyncDue = true;
+        break;
+      case 'version':
+        this.#knownContents.expect(message);
+        break;
+      case 'base-wanted':
+        this.#bases.hold(message);
+        break;
+      case 'digests-wanted':
+        this.#bases.wantDigests(message);
+        break;
+      case 'ping':
+      case 'pong':
+      case 'bye':
+        return;
+    }
+    this.#isAckDue = true;
+  }
+
+  /** Does a little of what may take long. Returns whether there is more of it. */
+  work(): boolean {
+    return this.#bases.work();
+  }
+
+  /** Says what is to be said now. Called when there is nothing more to receive, or now and then under load. */
+  flush(isIdle: boolean): void {
+    if (this.#problems.length > 0) {
+      this.#options.send({ type: 'problems', problems: this.#problems });
+      this.#problems = [];
+    }
+    if (this.#isSyncDue && !this.#syncing) {
+      this.#isSyncDue = false;
+      this.#syncing = true;
+      this.#options.sync(this.#memory?.cursor ?? 0);
+    }
+    if (this.#isAckDue) this.#ack();
+    if (isIdle && this.#isTidyDue) {
+      this.#isTidyDue = false;
+      this.#applier.tidy();
+    }
+  }
+
+  /** What `sync` was asked for has been done. */
+  synced(cursor: Seq): void {
+    this.#syncing = false;
+    this.#durable = Math.max(this.#durable, cursor);
+    this.#isAckDue = true;
+    this.flush(false);
+  }
+
+  /** Ends in order: everything is on disk, the state is clean. */
+  close(): void {
+    if (this.#welcome !== undefined && this.#welcome.durability !== 'none')
+      check(syncfs(this.#home.rootFd), 'sync');
+    this.#reconcile?.close();
+    this.#bases.close();
+    this.#applier.close();
+    closeSync(this.#applyingFd);
+  }
+
+  #state(): ReplicaState | null {
+    const memory = this.#memory;
+    if (memory === undefined || !memory.reconciled) return null;
+    const { sourceId, epoch, cursor } = memory;
+    const pending = memory.pending.map(({ id }) => {
+      const staged = this.#applier.streams.received(id);
+      return { id, contentSeq: staged?.contentSeq ?? 0, received: staged?.received ?? 0 };
+    });
+    return { sourceId, epoch, cursor, pending };
+  }
+
+  #meet(welcome: Welcome): void {
+    if (this.#welcome !== undefined) throw new FamError('PROTOCOL', 'a second welcome came');
+    if (welcome.protocol !== protocolVersion) {
+      throw new FamError(
+        'PROTOCOL',
+        `the source speaks protocol ${welcome.protocol}, this agent ${protocolVersion}`,
+      );
+    }
+    if (welcome.attributeRules !== undefined) this.#rules = new AttributeRules(welcome.attributeRules);
+    this.#welcome = welcome;
+    const memory = this.#memory;
+    if (memory !== undefined && !welcome.init) refuseOthers(memory, welcome, this.#home.root);
+    this.#applier.maker.syncFiles = welcome.durability === 'file';
+    if (welcome.mode === 'resume') {
+      if (memory === undefined || memory.sourceId !== welcome.sourceId) {
+        throw new FamError('PROTOCOL', 'the source resumes what this replica does not remember');
+      }
+      return;
+    }
+    this.#reconcile = new Reconcile(this.#applier, {
+      init: welcome.init,
+      isSameSource: memory?.sourceId === welcome.sourceId,
+      problem: (problem) => this.#problem(problem),
+    });
+    this.#remember({
+      sourceId: welcome.sourceId,
+      epoch: welcome.epoch,
+      reconciled: false,
+      cursor: 0,
+      pending: [],
+      deferred: [],
+    });
+  }
+
+  // --- first contact ------------------------------------------------------------------------------------------------------
+
+  #listing(listing: Listing): void {
+    if (this.#reconcile !== undefined) this.#options.send(this.#reconcile.listing(listing));
+    else this.#options.send(this.#relist(listing));
+  }
+
+  #contents(message: Contents): void {
+    if (this.#reconcile !== undefined) {
+      this.#reconcile.contents(message);
+      return;
+    }
+    const changes: Change[] = [];
+    for (const { id, attributes, contentSeq, content } of message.files) {
+      const places = this.#asked.get(id) ?? [];
+      this.#asked.delete(id);
+      if (content.from === 'none') continue;
+      changes.push({ type: 'inode', id, attributes, contentSeq, content });
+      for (const place of places) changes.push({ type: 'entry', ...place, id, links: places.length });
+    }
+    if (changes.length > 0) this.#apply(this.#incomplete(changes));
+  }
+
+  #reconciled(seq: Seq): void {
+    const { extras } = this.#reconcile ?? {};
+    this.#wanted = this.#reconcile?.wanted ?? this.#wanted;
+    const pending = (this.#reconcile?.finish() ?? []).map((id) => ({ id, contentSeq: 0 }));
+    this.#reconcile = undefined;
+    if (extras !== undefined) this.#options.send(extras);
+    this.#remember({ ...this.#known(), cursor: seq, pending, reconciled: true });
+    this.#tellReconciled = true;
+    this.#options.step?.('reconciled');
+    this.#syncSoon();
+  }
+
+  // --- batches ------------------------------------------------------------------------------------------------------------
+
+  #batch(batch: Batch): void {
+    const memory = this.#known();
+    if (batch.from > memory.cursor) {
+      throw new FamError(
+        'PROTOCOL',
+        `a batch from ${batch.from} came, this replica stands at ${memory.cursor}`,
+      );
+    }
+    const { lost, unresolved } = this.#apply(batch);
+    if (lost.length === 0 && unresolved.length === 0) return;
+    const missing = unresolved.length === 0 ? [] : [rootId];
+    this.#options.send({ type: 'wants', directory: 0, contents: lost, missing });
+  }
+
+  #apply(batch: Batch): { readonly lost: readonly InodeId[]; readonly unresolved: readonly unknown[] } {
+    // RACE: killed from here to the commit, the tree is ahead of the records; the mark says so to the next agent.
+    this.#markApplying(true);
+    const applied = this.#applier.apply(batch, this.#known());
+    this.#memory = applied.memory;
+    this.#markApplying(false);
+    this.#knownContents.placed(batch.changes, (id) => this.#lookAt(id));
+    for (const id of batch.dead) this.#bases.drop(id);
+    this.#isTidyDue = applied.emptyLimbo;
+    this.#syncSoon();
+    return applied;
+  }
+
+  #stream(piece: StreamPiece): void {
+    const { streams } = this.#applier;
+    const result = streams.write(piece, (fd) => this.#bases.copy(piece.id, fd, piece.offset, piece.copy));
+    if (piece.last) this.#bases.drop(piece.id);
+    // The source knows, and begins anew.
+    if (result === -ESTALE) streams.discard(piece.id);
+    else if (result < 0) {
+      this.#applier.streams.discard(piece.id);
+      this.#applier.throwIfFatal(result);
+      check(result, 'write staged content');
+    }
+  }
+
+  /** Where an inode's content can be read: under one of its names, or where first contact found that its content is lacking. */
+  #fileOf(id: InodeId): { readonly dirfd: number; readonly name: ByteString } | undefined {
+    const { store } = this.#records;
+    store.refresh();
+    const record = store.inode(id);
+    if (record?.links === 0) return { dirfd: this.#home.limboFd, name: String(id) };
+    const wanted = this.#reconcile?.wanted ?? this.#wanted;
+    const place = record ?? wanted.get(id)?.[0];
+    if (place === undefined || place.name === '') return undefined;
+    const dirfd = this.#applier.directories.get(place.parent);
+    return dirfd < 0 ? undefined : { dirfd, name: place.name };
+  }
+
+  /** What is where an inode is recorded to be, if it is that inode. */
+  #lookAt(id: InodeId): Stat | undefined {
+    const at = this.#fileOf(id);
+    const record = this.#records.store.inode(id);
+    const stat = new Stat();
+    if (at === undefined || record === undefined || statx(at.dirfd, at.name, stat) < 0) return undefined;
+    return isSameIdentity(record, stat) ? stat : undefined;
+  }
+
+  /** A listing after first contact: the source was asked for it. Says the same as a batch would. */
+  #relist(listing: Listing): Wants {
+    this.#records.store.refresh();
+    const { directory } = listing;
+    const nothing: Wants = { type: 'wants', directory, contents: [], missing: [] };
+    if (this.#records.inode(directory)?.attributes.kind !== Kind.directory) return nothing;
+    if (listing.first || this.#relisted?.directory !== directory)
+      this.#relisted = { directory, names: new Set() };
+    const changes: Change[] = [];
+    const missing: InodeId[] = [];
+    const places = new Map<InodeId, Place[]>();
+    for (const { name, id, links, contentSeq, attributes, content } of listing.entries) {
+      this.#relisted.names.add(name);
+      if (attributes.kind === Kind.directory && this.#records.inode(id) === undefined) missing.push(id);
+      changes.push({ type: 'inode', id, attributes, contentSeq, content });
+      changes.push({ type: 'entry', parent: directory, name, id, links });
+      places.set(id, [...(places.get(id) ?? []), { parent: directory, name }]);
+    }
+    if (listing.last) {
+      for (const name of this.#records.children(directory)) {
+        if (!this.#relisted.names.has(name)) changes.push({ type: 'removed', parent: directory, name });
+      }
+      this.#relisted = undefined;
+    }
+    const { lost } = this.#apply(this.#incomplete(changes));
+    for (const id of lost) this.#asked.set(id, [...(this.#asked.get(id) ?? []), ...(places.get(id) ?? [])]);
+    return { ...nothing, contents: lost, missing };
+  }
+
+  #incomplete(changes: readonly Change[]): Batch {
+    const { cursor } = this.#known();
+    return { from: cursor, to: cursor, complete: false, dead: [], changes };
+  }
+
+  // --- state --------------------------------------------------------------------------------------------------------------
+
+  #known(): ReplicaMemory {
+    if (this.#memory === undefined) throw new FamError('PROTOCOL', 'a change came before welcome');
+    return this.#memory;
+  }
+
+  #remember(memory: ReplicaMemory): void {
+    this.#memory = memory;
+    this.#records.remember(memory);
+  }
+
+  #syncSoon(): void {
+    if (this.#welcome?.durability !== 'none') this.#isSyncDue = true;
+  }
+
+  #ack(): void {
+    this.#isAckDue = false;
+    const { files, bytes } = this.#applier;
+    const applied = this.#memory?.reconciled === true ? this.#memory.cursor : 0;
+    const durable = Math.min(this.#durable, applied);
+    const reconciled = this.#tellReconciled;
+    this.#tellReconciled = false;
+    this.#options.send({ type: 'ack', applied, durable, files, bytes, consumed: this.#consumed, reconciled });
+  }
+
+  #problem(problem: Problem): void {
+    this.#problems.push(problem);
+    if (this.#problems.length >= maxProblems) {
+      this.#options.send({ type: 'problems', problems: this.#problems });
+      this.#problems = [];
+    }
+  }
+
+  #wasApplying(): boolean {
+    const byte = new Uint8Array(1);
+    return readSync(this.#applyingFd, byte, 0, 1, 0) === 1 && byte[0] === 1;
+  }
+
+  #markApplying(applying: boolean): void {
+    writeSync(this.#applyingFd, applying ? one : zero, 0, 1, 0);
+  }
+}
+
+const one = Uint8Array.of(1);
+const zero = Uint8Array.of(0);
+
+/** I9: one source at a time, and never an older epoch. */
+function refuseOthers(memory: ReplicaMemory, welcome: Welcome, root: string): void {
+  if (memory.sourceId !== welcome.sourceId) {
+    throw new FamError(
+      'REPLICA_FENCED',
+      `${root} is a replica of another source (${memory.sourceId}): it follows a new one only with --init`,
+    );
+  }
+  if (memory.epoch > welcome.epoch) {
+    throw new FamError(
+      'REPLICA_FENCED',
+      `${root} has followed this source in epoch ${memory.epoch}, which is later than ${welcome.epoch}: the source is out of date`,
+    );
+  }
+}

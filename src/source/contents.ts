@@ -1,0 +1,310 @@
+// Reads what inodes hold at the source: attributes, extended attributes, content. Never follows a link,
+// never blocks on a FIFO, and never hands out as whole a content that changed while it was read (I3).
+
+import { type Attributes, Kind, rootId, type Xattr } from '../core/attributes.ts';
+import type { ByteString } from '../core/name.ts';
+import type { Problem } from '../core/problem.ts';
+import * as sys from '../kernel/sys.ts';
+import { Directories, maxDepth } from '../tree/directories.ts';
+import type { InodeRecord } from '../tree/records.ts';
+import { inlineMaxBytes } from '../wire/messages.ts';
+import type { TreeView } from './view.ts';
+
+/** How often a content that changes under the reader is tried again at once. */
+const stableReadAttempts = 3;
+
+export type ReadResult =
+  | { readonly kind: 'content'; readonly attributes: Attributes; readonly bytes: Uint8Array }
+  /** Changed under every attempt, or has grown too large for a message. */
+  | { readonly kind: 'unstable' }
+  /** Another object, or none, has the name by now: an event about it is on its way. */
+  | { readonly kind: 'moved' }
+  | { readonly kind: 'problem'; readonly problem: Problem };
+
+export type OpenResult =
+  | { readonly kind: 'open'; readonly content: OpenContent }
+  | { readonly kind: 'moved' }
+  | { readonly kind: 'problem'; readonly problem: Problem };
+
+/** A file held open for streaming, and what it was when it was opened. */
+export interface OpenContent {
+  readonly fd: number;
+  readonly attributes: Attributes;
+  readonly ctimeS: number;
+  readonly ctimeNs: number;
+  /** Some of it is a hole. */
+  readonly sparse: boolean;
+}
+
+/** Data, or the length of a hole. */
+export interface Piece {
+  readonly bytes: Uint8Array;
+  readonly hole: number;
+}
+
+const noBytes = new Uint8Array(0);
+
+/** One thread's reader of one tree. Synchronous; `close` gives back every descriptor. */
+export class Contents {
+  readonly #view: TreeView;
+  readonly #rootFd: number;
+  readonly #directories: Directories;
+  readonly #before = new sys.Stat();
+  readonly #after = new sys.Stat();
+  /** O_NOATIME is refused to those who do not own the file. */
+  #noAtime = sys.O_NOATIME;
+  readonly #buffer = Buffer.allocUnsafeSlow(inlineMaxBytes + 1);
+
+  constructor(view: TreeView, root: ByteString) {
+    this.#view = view;
+    this.#rootFd = sys.check(
+      sys.openat(sys.AT_FDCWD, root, sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC),
+      'open',
+      root,
+    );
+    this.#directories = new Directories(
+      this.#rootFd,
+      (id) => view.inode(id),
+      (id) => view.handleOf(id),
+    );
+  }
+
+  /** Reads a file whole if it holds still and fits a message. */
+  readWhole(record: InodeRecord): ReadResult {
+    const fd = this.#openRegular(record);
+    if (typeof fd !== 'number') return fd;
+    try {
+      for (let attempt = 0; attempt < stableReadAttempts; attempt++) {
+        // The first attempt goes by what the file was when it was opened.
+        if (attempt > 0 && sys.fstat(fd, this.#before) < 0) return this.#problem(record, 'read', -sys.EIO);
+        if (this.#before.size > inlineMaxBytes) return { kind: 'unstable' };
+        const length = sys.pread(fd, this.#buffer, 0, this.#before.size + 1, 0);
+        if (length < 0) return this.#problem(record, 'read', length);
+        if (sys.fstat(fd, this.#after) < 0) return this.#problem(record, 'read', -sys.EIO);
+        if (length === this.#before.size && unchanged(this.#before, this.#after)) {
+          const bytes = Uint8Array.prototype.slice.call(this.#buffer, 0, length);
+          return { kind: 'content', attributes: this.#attributes(this.#before, record, fd), bytes };
+        }
+      }
+      return { kind: 'unstable' };
+    } finally {
+      sys.close(fd);
+    }
+  }
+
+  /** Opens a file for streaming; `close` the content afterwards. */
+  open(record: InodeRecord): OpenResult {
+    const fd = this.#openRegular(record);
+    if (typeof fd !== 'number') return fd;
+    const stat = this.#before;
+    const failed = sys.fstat(fd, stat);
+    if (failed < 0) {
+      sys.close(fd);
+      return this.#problem(record, 'read', failed);
+    }
+    const content: OpenContent = {
+      fd,
+      attributes: this.#attributes(stat, record, fd),
+      ctimeS: stat.ctimeS,
+      ctimeNs: stat.ctimeNs,
+      sparse: stat.blocks * 512 < stat.size,
+    };
+    return { kind: 'open', content };
+  }
+
+  /** The next at most `maxBytes` bytes of data, or a whole hole, at `offset`; undefined when the file has shrunk. */
+  piece(content: OpenContent, offset: number, maxBytes: number): Piece | undefined {
+    const size = content.attributes.size;
+    let length = Math.min(maxBytes, size - offset);
+    if (length <= 0) return { bytes: noBytes, hole: 0 };
+    const data = this.dataFrom(content, offset);
+    if (data > offset) return { bytes: noBytes, hole: data - offset };
+    length = Math.min(length, this.holeFrom(content, offset) - offset);
+    const bytes = Buffer.allocUnsafeSlow(length);
+    const got = sys.pread(content.fd, bytes, 0, length, offset);
+    if (got <= 0) return undefined;
+    return { bytes: got === length ? bytes : bytes.subarray(0, got), hole: 0 };
+  }
+
+  /** Where the next data is, at or after `offset`; the size where none follows. */
+  dataFrom(content: OpenContent, offset: number): number {
+    if (!content.sparse) return offset;
+    const { size } = content.attributes;
+    const data = sys.lseek(content.fd, offset, sys.SEEK_DATA);
+    // ENXIO: no data up to the end of the file.
+    return data < 0 ? size : Math.min(data, size);
+  }
+
+  /** Where the next hole is, at or after `offset`, which is data; the size where none follows. */
+  holeFrom(content: OpenContent, offset: number): number {
+    const { size } = content.attributes;
+    if (!content.sparse) return size;
+    const hole = sys.lseek(content.fd, offset, sys.SEEK_HOLE);
+    // RACE: a hole may have been made here since `dataFrom` looked: then zeros are sent as data.
+    return hole > offset ? Math.min(hole, size) : size;
+  }
+
+  /** Reads into `buffer`: the bytes read, fewer than `length` at the end of the file, or -errno. */
+  read(content: OpenContent, buffer: Uint8Array, offset: number, length: number): number {
+    return sys.pread(content.fd, buffer, 0, length, offset);
+  }
+
+  /** Nothing has changed in it since it was opened (I3). */
+  holdsStill(content: OpenContent): boolean {
+    const stat = this.#after;
+    return (
+      sys.fstat(content.fd, stat) === 0 &&
+      stat.size === content.attributes.size &&
+      stat.mtimeS === content.attributes.mtimeS &&
+      stat.mtimeNs === content.attributes.mtimeNs &&
+      stat.ctimeS === content.ctimeS &&
+      stat.ctimeNs === content.ctimeNs
+    );
+  }
+
+  /**
+   * Attributes as recorded, with extended attributes read now.
+   * @param moved called when those could not be read because the inode is not where its record has it
+   */
+  attributesOf(record: InodeRecord, moved: (record: InodeRecord) => void): Attributes {
+    const xattrs = this.#xattrsOf(record);
+    if (xattrs === 'moved') moved(record);
+    return { ...attributesOnly(record), xattrs: xattrs === 'moved' ? undefined : xattrs };
+  }
+
+  /** For messages about it; '?' when it has left the tree. */
+  pathOf(record: InodeRecord): ByteString {
+    const parts: string[] = [];
+    for (let at: InodeRecord | undefined = record; at !== undefined && at.id !== rootId; ) {
+      if (at.links === 0 || parts.length > maxDepth) return '?';
+      parts.push(at.name);
+      at = this.#view.inode(at.parent);
+    }
+    return parts.reverse().join('/');
+  }
+
+  close(content: OpenContent | undefined): void {
+    if (content !== undefined) sys.close(content.fd);
+  }
+
+  closeAll(): void {
+    this.#directories.close();
+    sys.close(this.#rootFd);
+  }
+
+  #openRegular(record: InodeRecord): number | Extract<ReadResult, { kind: 'moved' | 'problem' }> {
+    const directory = this.#directories.open(record.parent);
+    if (directory < 0) return this.#missingOr(record, directory);
+    // RACE: the name may be a FIFO, a device or a link by now: neither followed nor waited for, and checked below.
+    const flags = sys.O_RDONLY | sys.O_NOFOLLOW | sys.O_NONBLOCK | sys.O_CLOEXEC;
+    let fd = sys.openat(directory, record.name, flags | this.#noAtime);
+    if (fd === -sys.EPERM && this.#noAtime !== 0) {
+      fd = sys.openat(directory, record.name, flags);
+      if (fd >= 0) this.#noAtime = 0;
+    }
+    if (fd < 0) return this.#missingOr(record, fd);
+    const stat = this.#before;
+    if (
+      sys.fstat(fd, stat) < 0 ||
+      !stat.isFile ||
+      stat.inoLow !== record.inoLow ||
+      stat.inoHigh !== record.inoHigh ||
+      stat.dev !== record.dev
+    ) {
+      sys.close(fd);
+      return { kind: 'moved' };
+    }
+    return fd;
+  }
+
+  #missingOr(record: InodeRecord, errno: number): Extract<ReadResult, { kind: 'moved' | 'problem' }> {
+    return isGone(errno) ? { kind: 'moved' } : this.#problem(record, 'read', errno);
+  }
+
+  #problem(
+    record: InodeRecord,
+    action: string,
+    errno: number,
+  ): { readonly kind: 'problem'; readonly problem: Problem } {
+    return { kind: 'problem', problem: { path: this.pathOf(record), action, code: sys.errnoName(-errno) } };
+  }
+
+  #attributes(stat: sys.Stat, record: InodeRecord, fd: number): Attributes {
+    return {
+      kind: Kind.file,
+      mode: stat.mode,
+      uid: stat.uid,
+      gid: stat.gid,
+      size: stat.size,
+      mtimeS: stat.mtimeS,
+      mtimeNs: stat.mtimeNs,
+      rdevMajor: 0,
+      rdevMinor: 0,
+      target: record.target,
+      xattrs: xattrsBy(sys.flistxattr(fd), (name) => sys.fgetxattr(fd, name)),
+    };
+  }
+
+  #xattrsOf(record: InodeRecord): readonly Xattr[] | undefined | 'moved' {
+    if (record.id === rootId) {
+      return xattrsBy(sys.listxattrat(this.#rootFd, '.'), (name) => sys.getxattrat(this.#rootFd, '.', name));
+    }
+    const directory = this.#directories.open(record.parent);
+    if (directory < 0) return isGone(directory) ? 'moved' : undefined;
+    const xattrs = xattrsBy(sys.listxattrat(directory, record.name), (name) =>
+      sys.getxattrat(directory, record.name, name),
+    );
+    // RACE: the name may be another's by now; then these may be the other's.
+    const stat = this.#after;
+    const isOther =
+      sys.statx(directory, record.name, stat) < 0 ||
+      stat.inoLow !== record.inoLow ||
+      stat.inoHigh !== record.inoHigh ||
+      stat.dev !== record.dev;
+    return isOther ? 'moved' : xattrs;
+  }
+}
+
+function isGone(errno: number): boolean {
+  return errno === -sys.ENOENT || errno === -sys.ENOTDIR || errno === -sys.ELOOP || errno === -sys.ENXIO;
+}
+
+function xattrsBy(
+  names: ByteString[] | number,
+  read: (name: ByteString) => Uint8Array | number,
+): readonly Xattr[] | undefined {
+  if (typeof names === 'number') return undefined;
+  if (names.length === 0) return [];
+  const xattrs: Xattr[] = [];
+  for (const name of names.sort()) {
+    const value = read(name);
+    if (typeof value !== 'number') xattrs.push({ name, value });
+  }
+  return xattrs;
+}
+
+function unchanged(before: sys.Stat, after: sys.Stat): boolean {
+  return (
+    before.size === after.size &&
+    before.mtimeS === after.mtimeS &&
+    before.mtimeNs === after.mtimeNs &&
+    before.ctimeS === after.ctimeS &&
+    before.ctimeNs === after.ctimeNs
+  );
+}
+
+function attributesOnly(record: InodeRecord): Attributes {
+  return {
+    kind: record.kind,
+    mode: record.mode,
+    uid: record.uid,
+    gid: record.gid,
+    size: record.kind === Kind.file ? record.size : 0,
+    mtimeS: record.mtimeS,
+    mtimeNs: record.mtimeNs,
+    rdevMajor: record.rdevMajor,
+    rdevMinor: record.rdevMinor,
+    target: record.target,
+    xattrs: undefined,
+  };
+}

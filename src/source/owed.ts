@@ -1,0 +1,162 @@
+// The contents that a replica still has to get by stream: one record a file, never more than that in memory.
+
+import type { InodeId, Seq } from '../core/attributes.ts';
+import type { Transfer } from './transfer.ts';
+
+/** Contents on their way to one replica at once: each holds a descriptor on either side. */
+const maxTransfers = 16;
+
+/** A content that has been announced as pending and not been handed over yet. */
+export interface Owed {
+  readonly id: InodeId;
+  /** The seq that the replica's cursor has passed without having this content. */
+  readonly since: Seq;
+  /** The content's version that `offset` belongs to. */
+  contentSeq: Seq;
+  /** How much of it the replica has staged, in bytes. */
+  offset: number;
+  /** While it is being sent. */
+  transfer: Transfer | undefined;
+  /** The replica may have an older content of it. */
+  mayHaveOlder: boolean;
+  /** Its transfer can do nothing until the replica answers. */
+  waiting: boolean;
+  /** Not before this moment (milliseconds of performance.now()). */
+  notBefore: number;
+  /** When the first attempt began; a file that never holds still is sent as it is after hotFileMaxDelayMs. */
+  firstTriedAt: number | undefined;
+  /** It could not be read (a problem was reported): waits for a change of its record. */
+  blocked: boolean;
+}
+
+/** What a session owes its replica, and what it has handed over but not seen acknowledged. */
+export class OwedContents {
+  readonly #owed = new Map<InodeId, Owed>();
+  readonly #open = new Set<Owed>();
+  #handed: { readonly since: Seq; readonly sentBytes: number }[] = [];
+
+  get size(): number {
+    return this.#owed.size;
+  }
+
+  /** Files owed, and files handed over that the replica has not consumed yet. */
+  get unconfirmed(): number {
+    return this.#owed.size + this.#handed.length;
+  }
+
+  get(id: InodeId): Owed | undefined {
+    return this.#owed.get(id);
+  }
+
+  values(): Iterable<Owed> {
+    return this.#owed.values();
+  }
+
+  /** Owes the id from now on; what is owed already starts over when its content has a new version. */
+  add(id: InodeId, since: Seq, contentSeq: Seq, mayHaveOlder: boolean, offset = 0): Owed {
+    const known = this.#owed.get(id);
+    if (known !== undefined) {
+      known.blocked = false;
+      return known;
+    }
+    const owed: Owed = {
+      id,
+      since,
+      contentSeq,
+      offset,
+      transfer: undefined,
+      mayHaveOlder,
+      waiting: false,
+      notBefore: 0,
+      firstTriedAt: undefined,
+      blocked: false,
+    };
+    this.#owed.set(id, owed);
+    return owed;
+  }
+
+  /**
+   * The next one that can be worked on at `now`, taking turns so that a large file delays no smaller one for ever. At most
+   * `maxTransfers` are open at once.
+   */
+  next(now: number): Owed | undefined {
+    if (this.#open.size < maxTransfers) {
+      for (const owed of this.#owed.values()) {
+        if (owed.transfer !== undefined || owed.blocked || owed.notBefore > now) continue;
+        this.#owed.delete(owed.id);
+        this.#owed.set(owed.id, owed);
+        return owed;
+      }
+    }
+    for (const owed of this.#open) {
+      if (owed.waiting) continue;
+      this.#open.delete(owed);
+      this.#open.add(owed);
+      return owed;
+    }
+    return undefined;
+  }
+
+  /** Its transfer begins. */
+  open(owed: Owed, transfer: Transfer): void {
+    this.close(owed);
+    owed.transfer = transfer;
+    this.#open.add(owed);
+  }
+
+  /** Its transfer, if it has one, is over. */
+  close(owed: Owed): void {
+    owed.transfer?.close();
+    owed.transfer = undefined;
+    owed.waiting = false;
+    this.#open.delete(owed);
+  }
+
+  closeAll(): void {
+    for (const owed of [...this.#open]) this.close(owed);
+  }
+
+  /** When the earliest of those that wait may be tried again, or undefined when none waits. */
+  wakeAt(): number | undefined {
+    let at: number | undefined;
+    for (const owed of this.#owed.values()) {
+      if (!owed.blocked && owed.transfer === undefined && (at === undefined || owed.notBefore < at))
+        at = owed.notBefore;
+    }
+    return at;
+  }
+
+  /** It was handed over: counts as owed until the replica has consumed `sentBytes` of the session. */
+  handOver(owed: Owed, sentBytes: number): void {
+    this.close(owed);
+    this.#owed.delete(owed.id);
+    this.#handed.push({ since: owed.since, sentBytes });
+  }
+
+  /** Its inode has no name any more. */
+  drop(id: InodeId): void {
+    const owed = this.#owed.get(id);
+    if (owed === undefined) return;
+    this.close(owed);
+    this.#owed.delete(id);
+  }
+
+  /** Something else was sent that belongs to `since`: it counts until the replica has consumed it. */
+  sent(since: Seq, sentBytes: number): void {
+    this.#handed.push({ since, sentBytes });
+  }
+
+  consumed(bytes: number): void {
+    this.#handed = this.#handed.filter((one) => one.sentBytes > bytes);
+  }
+
+  /** Everything before this seq has really arrived when the replica's cursor stands at `applied`. */
+  contiguous(applied: Seq): Seq {
+    let least = applied;
+    for (const one of this.#handed) least = Math.min(least, one.since - 1);
+    for (const one of this.#owed.values()) {
+      if (!one.blocked) least = Math.min(least, one.since - 1);
+    }
+    return least;
+  }
+}

@@ -1,0 +1,233 @@
+import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MessageChannel } from 'node:worker_threads';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type InodeId, Kind, rootId } from '../core/attributes.ts';
+import { bytesOfText } from '../core/name.ts';
+import { decodeToAgent, encode } from '../wire/codec.ts';
+import { inlineMaxBytes, type ReplicaState, type ToAgent, type ToSource } from '../wire/messages.ts';
+import { ReaderThread } from './reader-thread.ts';
+import type { SessionEvent } from './session.ts';
+import { TreeThread } from './tree-thread.ts';
+
+/** A replica without a disk: keeps names and contents as the messages say, and acks at once. */
+class PaperReplica {
+  readonly messages: ToAgent[] = [];
+  readonly events: SessionEvent[] = [];
+  readonly contents = new Map<InodeId, string>();
+  readonly #staged = new Map<InodeId, Buffer[]>();
+  readonly entries = new Map<string, InodeId>();
+  readonly #reader: ReaderThread;
+  readonly #state: ReplicaState | null;
+  readonly #empty: boolean;
+  #session = 0;
+  #consumed = 0;
+  cursor = 0;
+
+  constructor(reader: ReaderThread, state: ReplicaState | null, empty: boolean) {
+    this.#reader = reader;
+    this.#state = state;
+    this.#empty = empty;
+  }
+
+  connect(): void {
+    this.#session = this.#reader.attach(
+      { version: 'test', init: false, durability: 'none', hotFileMaxDelayMs: 2000 },
+      {
+        frame: (frame) => this.#receive(frame),
+        event: (event) => this.events.push(event),
+        broken: (error) => {
+          throw error;
+        },
+      },
+    );
+    const hello = { protocol: 1, version: 'test', root: '/r', pid: 1, lacks: [] };
+    this.send({ type: 'hello', ...hello, empty: this.#empty, state: this.#state });
+  }
+
+  send(message: ToSource): void {
+    this.#reader.received(this.#session, encode(message));
+  }
+
+  disconnect(): Promise<void> {
+    return this.#reader.detach(this.#session);
+  }
+
+  #receive(frame: Uint8Array): void {
+    const message = decodeToAgent(frame);
+    this.messages.push(message);
+    this.#consumed += frame.length;
+    switch (message.type) {
+      case 'listing':
+        for (const entry of message.entries) {
+          this.entries.set(`${message.directory}/${entry.name}`, entry.id);
+          if (entry.content.from === 'inline') this.contents.set(entry.id, text(entry.content.bytes));
+        }
+        this.send({ type: 'wants', directory: message.directory, contents: [], missing: [] });
+        break;
+      case 'reconciled':
+        this.cursor = message.seq;
+        this.ack(true);
+        break;
+      case 'base-wanted':
+        this.send({
+          type: 'base',
+          id: message.id,
+          attempt: message.attempt,
+          size: 0,
+          version: new Uint8Array(),
+        });
+        break;
+      case 'stream':
+        this.#staged.set(message.id, [...(this.#staged.get(message.id) ?? []), Buffer.from(message.bytes)]);
+        this.ack(false);
+        break;
+      case 'batch':
+        for (const change of message.changes) {
+          if (change.type === 'entry') this.entries.set(`${change.parent}/${change.name}`, change.id);
+          else if (change.type === 'removed') this.entries.delete(`${change.parent}/${change.name}`);
+          else if (change.type === 'inode' && change.content.from === 'inline') {
+            this.contents.set(change.id, text(change.content.bytes));
+          } else if (change.type === 'inode' && change.content.from === 'staged') {
+            this.contents.set(change.id, Buffer.concat(this.#staged.get(change.id) ?? []).toString('latin1'));
+          }
+        }
+        this.cursor = message.to;
+        this.ack(false);
+        break;
+      default:
+        break;
+    }
+  }
+
+  ack(reconciled: boolean): void {
+    const { cursor } = this;
+    this.send({
+      type: 'ack',
+      applied: cursor,
+      durable: cursor,
+      files: 0,
+      bytes: 0,
+      consumed: this.#consumed,
+      reconciled,
+    });
+  }
+
+  at(...names: string[]): InodeId | undefined {
+    let id: InodeId | undefined = rootId;
+    for (const name of names) id = id === undefined ? undefined : this.entries.get(`${id}/${name}`);
+    return id;
+  }
+
+  contentAt(...names: string[]): string | undefined {
+    const id = this.at(...names);
+    return id === undefined ? undefined : this.contents.get(id);
+  }
+}
+
+function text(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('latin1');
+}
+
+let folder = '';
+let root = '';
+let tree: TreeThread;
+let reader: ReaderThread;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'fam-reader-'));
+  root = join(folder, 'root');
+  mkdirSync(join(root, 'a', 'b'), { recursive: true });
+  writeFileSync(join(root, 'a', 'b', 'page'), 'one');
+  const stateDir = join(folder, 'state');
+  const { port1: readerPort, port2: treePort } = new MessageChannel();
+  tree = await TreeThread.start({ root: bytesOfText(root), stateDir, settleMs: 20, readerPort }, () => {});
+  reader = new ReaderThread({ root: bytesOfText(root), stateDir, treePort }, (error) => {
+    throw error;
+  });
+});
+
+afterEach(async () => {
+  await reader.stop();
+  await tree.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function until(condition: () => boolean): Promise<void> {
+  await expect.poll(condition, { timeout: 10_000, interval: 5 }).toBe(true);
+}
+
+test('Session brings an empty replica everything, then each change', async () => {
+  const replica = new PaperReplica(reader, null, true);
+  replica.connect();
+  await until(() => replica.messages.some((message) => message.type === 'reconciled'));
+  expect(replica.contentAt('a', 'b', 'page')).toBe('one');
+
+  writeFileSync(join(root, 'a', 'new'), 'two');
+  await until(() => replica.contentAt('a', 'new') === 'two');
+
+  const before = replica.messages.length;
+  renameSync(join(root, 'a'), join(root, 'c'));
+  await until(() => replica.contentAt('c', 'b', 'page') === 'one' && replica.at('a') === undefined);
+  const contents = replica.messages
+    .slice(before)
+    .flatMap((message) => (message.type === 'batch' ? message.changes : []))
+    .filter((change) => change.type === 'inode' && change.content.from !== 'none');
+  expect(contents, 'a rename brings no content').toEqual([]);
+});
+
+test('Session resumes after its cursor and sends nothing twice', async () => {
+  const first = new PaperReplica(reader, null, true);
+  first.connect();
+  await until(() => first.messages.some((message) => message.type === 'reconciled'));
+  await first.disconnect();
+  writeFileSync(join(root, 'while-away'), 'x');
+  await tree.barrier();
+  const { sourceId, epoch } = tree;
+  const again = new PaperReplica(reader, { sourceId, epoch, cursor: first.cursor, pending: [] }, false);
+  again.connect();
+  await until(() => again.contentAt('while-away') === 'x');
+  expect(again.messages.filter((message) => message.type === 'listing')).toEqual([]);
+  expect([...again.contents.values()]).toEqual(['x']);
+});
+
+test('Session streams what is large and names it when it is complete', async () => {
+  const replica = new PaperReplica(reader, null, true);
+  replica.connect();
+  await until(() => replica.messages.some((message) => message.type === 'reconciled'));
+  const large = 'abcdefgh'.repeat(inlineMaxBytes);
+  writeFileSync(join(root, 'large'), large);
+  await until(() => replica.contentAt('large') === large);
+  const named = replica.messages.findIndex(
+    (message) =>
+      message.type === 'batch' &&
+      message.changes.some((change) => change.type === 'entry' && change.name === 'large'),
+  );
+  const lastPiece = replica.messages.findIndex((message) => message.type === 'stream' && message.last);
+  expect(named).toBeGreaterThan(lastPiece);
+  appendFileSync(join(root, 'large'), 'tail');
+  await until(() => replica.contentAt('large')?.endsWith('tail') === true);
+});
+
+test('Session lists again what a replica says that it does not know', async () => {
+  const replica = new PaperReplica(reader, null, true);
+  replica.connect();
+  await until(() => replica.messages.some((message) => message.type === 'reconciled'));
+  const directory = replica.at('a');
+  const page = replica.at('a', 'b', 'page');
+  if (directory === undefined || page === undefined) throw new Error('not listed');
+  const listed = replica.messages.length;
+  replica.contents.clear();
+  replica.send({ type: 'wants', directory: 0, contents: [page], missing: [directory] });
+  await until(() => replica.contents.get(page) === 'one');
+  await until(() =>
+    replica.messages
+      .slice(listed)
+      .some((message) => message.type === 'listing' && message.directory === directory),
+  );
+  const kinds = replica.messages
+    .flatMap((message) => (message.type === 'listing' ? message.entries : []))
+    .map((entry) => entry.attributes.kind);
+  expect(kinds).toContain(Kind.directory);
+});

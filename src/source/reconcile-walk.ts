@@ -1,0 +1,228 @@
+// First contact: lists the tree to a replica, directory by directory, parents first, in name order, and brings what the
+// replica says that it lacks (docs/protocol.md, Reconcile). Memory: the directories between the root and the
+// place of the walk, and the answers that are out.
+//
+// The tree goes on changing meanwhile. RACE: a listing may miss what moved behind the walk's back; everything that
+// changed after `seq` comes by the journal, and a replica that meets an unknown id there asks for it.
+
+import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
+import type { Name } from '../core/name.ts';
+import type { Problem } from '../core/problem.ts';
+import type { InodeRecord } from '../tree/records.ts';
+import {
+  batchTargetBytes,
+  type Contents as ContentsMessage,
+  inlineMaxBytes,
+  type ListedEntry,
+  type Listing,
+  reconcileWindow,
+  type WantedContent,
+  type Wants,
+} from '../wire/messages.ts';
+import type { Contents } from './contents.ts';
+import type { TreeView } from './view.ts';
+
+/** What an entry without content counts towards a listing's size. */
+const entryBytes = 96;
+/** Entries of one listing at most: bounds what both sides hold of a directory with a million names. */
+const maxEntries = 4096;
+
+export type WalkStep =
+  | {
+      readonly kind: 'send';
+      readonly message: Listing | ContentsMessage;
+      /** Files too large, or too unsteady, for a message: to be streamed. */
+      readonly large: readonly InodeId[];
+      readonly problems: readonly Problem[];
+    }
+  /** Nothing can be done until an answer comes or the scan has listed more. */
+  | { readonly kind: 'wait' }
+  | { readonly kind: 'done' };
+
+interface Frame {
+  readonly directory: InodeId;
+  /** Contents come along: the replica has nothing below here. */
+  readonly inline: boolean;
+  /** Where the next listing of this directory starts; undefined when all of it has been listed. */
+  after: Name | '' | undefined;
+  /** Directories in it that are still to be walked, in reverse order. */
+  children: InodeId[];
+}
+
+export interface WalkOptions {
+  readonly from: InodeId;
+  /** The replica's root holds nothing. */
+  readonly empty: boolean;
+  /** Called for what was listed without its extended attributes, because it is not where its record has it. */
+  readonly moved: (record: InodeRecord) => void;
+}
+
+export class ReconcileWalk {
+  #seq: Seq | undefined;
+  readonly #view: TreeView;
+  readonly #contents: Contents;
+  readonly #moved: (record: InodeRecord) => void;
+  readonly #stack: Frame[];
+  readonly #unanswered = new Map<InodeId, number>();
+  #unansweredCount = 0;
+  #wanted: InodeId[] = [];
+  readonly #missing = new Set<InodeId>();
+
+  constructor(view: TreeView, contents: Contents, options: WalkOptions) {
+    this.#view = view;
+    this.#contents = contents;
+    this.#moved = options.moved;
+    this.#stack = [{ directory: options.from, inline: options.empty, after: '', children: [] }];
+  }
+
+  /** The journal from here on brings what the walk may have missed: the source's head when the first listing was read. */
+  get seq(): Seq {
+    this.#seq ??= this.#view.head;
+    return this.#seq;
+  }
+
+  /** Walks this directory as well. */
+  alsoFrom(directory: InodeId): void {
+    if (this.#stack.some((frame) => frame.directory === directory)) return;
+    this.#stack.unshift({ directory, inline: false, after: '', children: [] });
+  }
+
+  /** Takes the answer to one of this walk's listings; false when it answers none. */
+  answers(wants: Wants): boolean {
+    const open = this.#unanswered.get(wants.directory);
+    if (open === undefined) return false;
+    if (open === 1) this.#unanswered.delete(wants.directory);
+    else this.#unanswered.set(wants.directory, open - 1);
+    this.#unansweredCount -= 1;
+    for (const id of wants.contents) this.#wanted.push(id);
+    for (const id of wants.missing) this.#missing.add(id);
+    return true;
+  }
+
+  /** @param mayWait a scan runs that will list what has not been listed */
+  step(mayWait: boolean): WalkStep {
+    if (this.#wanted.length > 0) return this.#sendWanted();
+    const frame = this.#descend();
+    if (frame === undefined) return this.#unansweredCount === 0 ? { kind: 'done' } : { kind: 'wait' };
+    if (this.#unansweredCount >= reconcileWindow) return { kind: 'wait' };
+    return this.#list(frame, mayWait);
+  }
+
+  close(): void {
+    this.#stack.length = 0;
+    this.#wanted.length = 0;
+  }
+
+  /** The directory whose listing is next, or undefined when all have been listed. */
+  #descend(): Frame | undefined {
+    for (;;) {
+      const frame = this.#stack.at(-1);
+      if (frame === undefined || frame.after !== undefined) return frame;
+      const child = frame.children.pop();
+      if (child === undefined) {
+        this.#stack.pop();
+        continue;
+      }
+      const inline = frame.inline || this.#missing.delete(child);
+      this.#stack.push({ directory: child, inline, after: '', children: [] });
+    }
+  }
+
+  #list(frame: Frame, mayWait: boolean): WalkStep {
+    const record = this.#view.inode(frame.directory);
+    if (record === undefined && frame.directory === rootId) return { kind: 'wait' };
+    if (record === undefined || record.links === 0) {
+      // Gone since its parent was listed; its removal is in the journal.
+      this.#stack.splice(this.#stack.indexOf(frame), 1);
+      return this.step(mayWait);
+    }
+    if (!record.listed) {
+      if (mayWait) return { kind: 'wait' };
+      // It cannot be read, or not yet: nothing is known of its names, so nothing is said of them (I4). Who lacks it gets it empty.
+      if (!frame.inline) {
+        this.#stack.splice(this.#stack.indexOf(frame), 1);
+        return this.step(mayWait);
+      }
+    }
+    this.#seq ??= this.#view.head;
+    const first = frame.after === '';
+    const entries: ListedEntry[] = [];
+    const large: InodeId[] = [];
+    const problems: Problem[] = [];
+    let bytes = 0;
+    let last = true;
+    for (const entry of this.#view.list(frame.directory, frame.after === undefined ? '' : frame.after)) {
+      if (entries.length >= maxEntries || bytes >= batchTargetBytes) {
+        last = false;
+        break;
+      }
+      frame.after = entry.name;
+      const inode = this.#view.inode(entry.id);
+      if (inode === undefined || inode.links === 0) continue;
+      const listed = this.#entry(frame, entry.name, inode, large, problems);
+      entries.push(listed);
+      bytes += entryBytes + (listed.content.from === 'inline' ? listed.content.bytes.length : 0);
+      if (inode.kind === Kind.directory) frame.children.push(inode.id);
+    }
+    if (last) {
+      frame.after = undefined;
+      frame.children.reverse();
+    }
+    this.#unanswered.set(frame.directory, (this.#unanswered.get(frame.directory) ?? 0) + 1);
+    this.#unansweredCount += 1;
+    const message: Listing = { type: 'listing', directory: frame.directory, first, last, entries };
+    return { kind: 'send', message, large, problems };
+  }
+
+  #entry(frame: Frame, name: Name, inode: InodeRecord, large: InodeId[], problems: Problem[]): ListedEntry {
+    const entry = { name, id: inode.id, links: inode.links, contentSeq: inode.contentSeq };
+    if (inode.kind === Kind.file && frame.inline) {
+      if (inode.size > inlineMaxBytes) large.push(inode.id);
+      else {
+        const read = this.#contents.readWhole(inode);
+        if (read.kind === 'content') {
+          return { ...entry, attributes: read.attributes, content: { from: 'inline', bytes: read.bytes } };
+        }
+        if (read.kind === 'problem') problems.push(read.problem);
+        else large.push(inode.id);
+      }
+    }
+    return {
+      ...entry,
+      attributes: this.#contents.attributesOf(inode, this.#moved),
+      content: { from: 'none' },
+    };
+  }
+
+  #sendWanted(): WalkStep {
+    const files: WantedContent[] = [];
+    const large: InodeId[] = [];
+    const problems: Problem[] = [];
+    let bytes = 0;
+    while (bytes < batchTargetBytes && files.length < maxEntries) {
+      const id = this.#wanted.pop();
+      if (id === undefined) break;
+      const inode = this.#view.inode(id);
+      if (inode === undefined || inode.links === 0 || inode.kind !== Kind.file) continue;
+      if (inode.size > inlineMaxBytes) {
+        large.push(id);
+        continue;
+      }
+      const read = this.#contents.readWhole(inode);
+      if (read.kind === 'content') {
+        files.push({
+          id,
+          contentSeq: inode.contentSeq,
+          attributes: read.attributes,
+          content: { from: 'inline', bytes: read.bytes },
+        });
+        bytes += entryBytes + read.bytes.length;
+      } else if (read.kind === 'problem') {
+        problems.push(read.problem);
+        const attributes = this.#contents.attributesOf(inode, this.#moved);
+        files.push({ id, contentSeq: inode.contentSeq, attributes, content: { from: 'none' } });
+      } else large.push(id);
+    }
+    return { kind: 'send', message: { type: 'contents', files }, large, problems };
+  }
+}

@@ -1,0 +1,70 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { readXattrs } from '../../test/oracle/xattrs.ts';
+import { ReplicaPair } from '../../test/support/replica-pair.ts';
+import { tempFolder } from '../../test/support/temp-folder.ts';
+import { UnreadAttributes } from './unread-attributes.ts';
+
+const setColor = (path: string, color: string): Buffer =>
+  execFileSync('setfattr', ['-n', 'user.color', '-v', color, path]);
+
+function movedPair(prepare: (at: (path: string) => string, pair: ReplicaPair) => void): ReplicaPair {
+  const pair = new ReplicaPair(tempFolder('fam-unread', '/dev/shm'));
+  onTestFinished(() => pair.close());
+  prepare((path) => join(pair.source, path), pair);
+  pair.connect({}, undefined, () => {
+    pair.record();
+    // The next attempt is a moment later.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 30);
+    return true;
+  });
+  return pair;
+}
+
+test('xattrs of a folder whose parent is moved before they are read arrive after the move is recorded', () => {
+  const pair = movedPair((at, made) => {
+    mkdirSync(at('outer/inner'), { recursive: true });
+    made.record();
+    made.connect();
+    setColor(at('outer/inner'), 'green');
+    made.record();
+    renameSync(at('outer'), at('moved'));
+  });
+  const xattrs = readXattrs(pair.source);
+  expect([...xattrs.keys()]).toEqual(['moved/inner']);
+  expect(readXattrs(pair.replica)).toEqual(xattrs);
+});
+
+test('xattrs are never those of another folder that took the name', () => {
+  const pair = movedPair((at, made) => {
+    for (const name of ['a', 'b']) mkdirSync(at(name));
+    setColor(at('b'), 'blue');
+    made.record();
+    made.connect();
+    setColor(at('a'), 'green');
+    made.record();
+    renameSync(at('a'), at('was-a'));
+    renameSync(at('b'), at('a'));
+  });
+  expect(readXattrs(pair.replica)).toEqual(readXattrs(pair.source));
+});
+
+test('UnreadAttributes: nothing from the first unread one on has arrived before it was consumed', () => {
+  const unread = new UnreadAttributes();
+  expect(unread.contiguous(9)).toBe(9);
+  unread.add(7, 5, 100);
+  expect(unread.next(100)).toBeUndefined();
+  expect(unread.next(120)).toBe(7);
+  unread.failed(7, 120);
+  expect(unread.next(120)).toBeUndefined();
+  expect(unread.wakeAt()).toBe(140);
+  expect(unread.contiguous(9)).toBe(4);
+  unread.sent(7, 1000);
+  expect(unread.contiguous(9)).toBe(4);
+  unread.consumed(999);
+  expect(unread.contiguous(9)).toBe(4);
+  unread.consumed(1000);
+  expect(unread.contiguous(9)).toBe(9);
+});

@@ -1,0 +1,64 @@
+// Inodes that were sent without their extended attributes: what holds them was moving while they were to be read. A replica keeps
+// what it has then, so they are sent again, and nothing after them counts as arrived before that.
+
+import type { InodeId, Seq } from '../core/attributes.ts';
+
+/** Milliseconds until the next attempt: what was moved has been recorded by then. */
+const retryMs = 20;
+
+interface Unread {
+  readonly id: InodeId;
+  readonly since: Seq;
+  notBefore: number;
+}
+
+export class UnreadAttributes {
+  readonly #unread = new Map<InodeId, Unread>();
+  #sent: { readonly since: Seq; readonly sentBytes: number }[] = [];
+
+  add(id: InodeId, since: Seq, now: number): void {
+    if (!this.#unread.has(id)) this.#unread.set(id, { id, since, notBefore: now + retryMs });
+  }
+
+  /** One that can be tried again now. */
+  next(now: number): InodeId | undefined {
+    for (const unread of this.#unread.values()) if (unread.notBefore <= now) return unread.id;
+    return undefined;
+  }
+
+  /** It still could not be read. */
+  failed(id: InodeId, now: number): void {
+    const unread = this.#unread.get(id);
+    if (unread !== undefined) unread.notBefore = now + retryMs;
+  }
+
+  /** It has gone from the tree, or its content brings them along. */
+  drop(id: InodeId): void {
+    this.#unread.delete(id);
+  }
+
+  /** It was sent whole: counts as on its way until the replica has consumed `sentBytes` of the session. */
+  sent(id: InodeId, sentBytes: number): void {
+    const unread = this.#unread.get(id);
+    if (unread === undefined) return;
+    this.#unread.delete(id);
+    this.#sent.push({ since: unread.since, sentBytes });
+  }
+
+  consumed(bytes: number): void {
+    this.#sent = this.#sent.filter((one) => one.sentBytes > bytes);
+  }
+
+  wakeAt(): number | undefined {
+    let at: number | undefined;
+    for (const { notBefore } of this.#unread.values()) at = Math.min(at ?? Infinity, notBefore);
+    return at;
+  }
+
+  /** Everything before this seq has really arrived when the replica's cursor stands at `applied`. */
+  contiguous(applied: Seq): Seq {
+    let least = applied;
+    for (const { since } of [...this.#unread.values(), ...this.#sent]) least = Math.min(least, since - 1);
+    return least;
+  }
+}

@@ -1,0 +1,42 @@
+// A link carries frames between a source and one agent, in order, both ways.
+
+/** What ended a link. `undefined` error: it was closed on purpose by either side. */
+export interface LinkEnd {
+  readonly error: Error | undefined;
+}
+
+/**
+ * One connection. Frames are opaque here (wire/ knows them). Not reusable: a new attempt is a new Link.
+ * `send` never blocks; it returns false when the peer is not keeping up, and the caller then waits for `drained`.
+ */
+export interface Link {
+  /** Bytes handed over and not yet taken by the operating system. */
+  readonly buffered: number;
+  /** Bytes sent and received since the link came up, framing included. */
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  /** Sends one frame (the payload after the length prefix; the bytes must not change afterwards). */
+  send(frame: Uint8Array): boolean;
+  /** Resolves when `buffered` is below the low-water mark again, or the link has ended. */
+  drained(): Promise<void>;
+  /** Called once for each frame received; set it before the first turn of the event loop ends. */
+  onFrame: (frame: Uint8Array) => void;
+  /** Stops reading from the peer (back-pressure) and goes on. */
+  pause(): void;
+  resume(): void;
+  /** Settles exactly once. Never rejects. */
+  readonly ended: Promise<LinkEnd>;
+  /** Ends it: flushes what was sent when `graceful`, then closes. Idempotent; `ended` settles. */
+  close(graceful: boolean): void;
+}
+
+/** How a source reaches one replica: opens links until the mirror ends. */
+export interface Transport {
+  /** For people and logs: `web1:/var/www`, `/mnt/copy`. */
+  readonly label: string;
+  /**
+   * Starts the agent and resolves when its first byte has arrived, or throws a FamError:
+   * HOST_UNREACHABLE (retryable), SSH_DENIED, HOST_KEY, NODE_MISSING, AGENT_FAILED.
+   */
+  connect(signal: AbortSignal): Promise<Link>;
+}

@@ -1,0 +1,235 @@
+// Changes to the records of inodes and names that keep them consistent with each other: link counts, the further names of
+// hard links, sequence numbers, and what becomes of an inode whose last name goes.
+
+import { z } from 'zod';
+import { type InodeId, Kind, type Seq } from '../core/attributes.ts';
+import type { Name } from '../core/name.ts';
+import type { NewInode } from './attributes-of.ts';
+import type { EntryRecord, InodeRecord } from './records.ts';
+import { orphansKey, type TreeStore } from './store.ts';
+
+/** An inode changed in this round: as it will be, and as the store still has it. */
+interface Draft {
+  record: InodeRecord;
+  readonly stored: InodeRecord | undefined;
+}
+
+const orphanList = z.array(z.number().int());
+
+/** The most drafts kept before they are written. */
+const maxDrafts = 4096;
+
+/**
+ * The writer's working set for one round of changes. All calls inside a store transaction.
+ *
+ * An inode that loses its last name is an *orphan*: a later look in the same round may find it elsewhere (a move).
+ * `bury` ends the round for those that were not found. A round may span transactions: orphans are then kept in the
+ * store's meta, so that a restart after kill -9 finds them.
+ */
+export class TreeEditor {
+  readonly #store: TreeStore;
+  readonly #drafts = new Map<InodeId, Draft>();
+  readonly #orphans = new Set<InodeId>();
+  #orphansStored = false;
+  /** Seq for everything new during the first scan; undefined: each change its own. */
+  #base: Seq | undefined;
+  /** Called for each directory that leaves the tree. */
+  onDirectoryGone: (id: InodeId) => void = () => {};
+
+  constructor(store: TreeStore) {
+    this.#store = store;
+  }
+
+  /** Orphans that a killed predecessor left: to be called once at start. */
+  adoptOrphans(): void {
+    const ids = this.#store.meta(orphansKey, orphanList) ?? [];
+    this.#orphansStored = ids.length > 0;
+    for (const id of ids) {
+      const record = this.inode(id);
+      if (record === undefined || record.links === 0) continue;
+      const names = this.#store
+        .namesOf(id, record)
+        .filter((n) => this.#store.entry(n.parent, n.name)?.id === id);
+      if (names.length === 0) {
+        this.replace({ ...record, links: 0 });
+        this.#orphans.add(id);
+      }
+    }
+  }
+
+  get orphans(): number {
+    return this.#orphans.size;
+  }
+
+  /** Records added from here on get this seq and no journal; undefined: ordinary numbering again. */
+  get base(): Seq | undefined {
+    return this.#base;
+  }
+
+  set base(seq: Seq | undefined) {
+    this.#base = seq;
+  }
+
+  nextSeq(): Seq {
+    return this.#store.nextSeq();
+  }
+
+  inode(id: InodeId): InodeRecord | undefined {
+    return this.#drafts.size === 0
+      ? this.#store.inode(id)
+      : (this.#drafts.get(id)?.record ?? this.#store.inode(id));
+  }
+
+  /** The inode's present record is this one from now on. Its seq is the caller's affair. */
+  replace(record: InodeRecord): void {
+    const draft = this.#drafts.get(record.id);
+    if (draft !== undefined) draft.record = record;
+    else this.#drafts.set(record.id, { record, stored: this.#store.inode(record.id) });
+  }
+
+  /**
+   * A new inode under its first name; the inode's seq is below the entry's, so that it is sent first.
+   * @param before what the store says of the name now
+   */
+  create(record: NewInode, before: EntryRecord | undefined): InodeRecord {
+    const { name, parent } = record;
+    if (name === '') throw new Error('only the root has no name');
+    const base = before === undefined ? this.#base : undefined;
+    const seq = base ?? this.#store.nextSeq();
+    record.id = this.#store.nextId();
+    record.bornSeq = seq;
+    record.seq = seq;
+    record.contentSeq = seq;
+    this.#store.addInode(record);
+    this.#giveEntry({ parent, name, id: record.id, seq: base ?? this.#store.nextSeq() }, before);
+    return record;
+  }
+
+  /** The name refers to this inode from now on. `before`: what the store says of the name now. */
+  link(parent: InodeId, name: Name, id: InodeId, before: EntryRecord | undefined): void {
+    const record = this.inode(id);
+    if (record === undefined) throw new Error(`link to inode ${id}, which has no record`);
+    if (record.links === 0) {
+      this.#orphans.delete(id);
+      this.replace({ ...record, parent, name, links: 1 });
+    } else if (record.kind === Kind.directory && record.name !== '') {
+      // It has moved: its newest name is the one to reach it by.
+      this.#store.putFurtherName(id, record.parent, record.name);
+      this.replace({ ...record, parent, name, links: record.links + 1 });
+    } else {
+      this.#store.putFurtherName(id, parent, name);
+      this.replace({ ...record, links: record.links + 1 });
+    }
+    const base = before === undefined ? this.#base : undefined;
+    this.#giveEntry({ parent, name, id, seq: base ?? this.#store.nextSeq() }, before);
+  }
+
+  #giveEntry(entry: EntryRecord, before: EntryRecord | undefined): void {
+    if (before === undefined) {
+      this.#store.addEntry(entry);
+      return;
+    }
+    this.#store.putEntry(entry, before);
+    if (before.id !== 0) this.#dropName(before);
+  }
+
+  /** The name refers to nothing from now on: a tombstone. */
+  unlink(parent: InodeId, name: Name): void {
+    const before = this.#store.entry(parent, name);
+    if (before === undefined || before.id === 0) return;
+    this.#store.putEntry({ parent, name, id: 0, seq: this.#store.nextSeq() }, before);
+    this.#dropName(before);
+  }
+
+  /** The inode has one name less: this one, as it was recorded. */
+  #dropName(lost: EntryRecord): void {
+    const { id, parent, name } = lost;
+    const record = this.inode(id);
+    if (record === undefined || record.links === 0) return;
+    if (record.links === 1) {
+      this.replace({ ...record, links: 0 });
+      this.#orphans.add(id);
+      return;
+    }
+    const links = record.links - 1;
+    if (record.parent !== parent || record.name !== name) {
+      this.#store.removeFurtherName(id, parent, name);
+      this.replace({ ...record, links });
+      if (record.name !== '') this.#confirm(record, record.parent, record.name, lost);
+      return;
+    }
+    const heir = this.#store.furtherNames(id).at(0);
+    if (heir === undefined) throw new Error(`inode ${id} has ${record.links} links and one name`);
+    this.#store.removeFurtherName(id, heir.parent, heir.name);
+    this.replace({ ...record, parent: heir.parent, name: heir.name, links });
+    this.#confirm(record, heir.parent, heir.name, lost);
+  }
+
+  /**
+   * A directory that was seen under two names, while somebody moved it back and forth, has one of them left. A replica, where it can
+   * have only one, followed the name that was recorded last. If that is the one that went, the other is told again.
+   */
+  #confirm(record: InodeRecord, parent: InodeId, name: Name, lost: EntryRecord): void {
+    if (record.kind !== Kind.directory) return;
+    const left = this.#store.entry(parent, name);
+    if (left === undefined || left.id !== lost.id || left.seq > lost.seq) return;
+    this.#store.putEntry({ ...left, seq: this.#store.nextSeq() }, left);
+  }
+
+  /** Buries the orphans: dead inodes get a tombstone, what hangs below dead directories is forgotten. */
+  bury(): void {
+    for (const id of this.#orphans) {
+      const record = this.inode(id);
+      if (record === undefined) continue;
+      if (record.kind === Kind.directory) this.#forgetTree(id);
+      this.replace({ ...record, seq: this.#store.nextSeq(), listed: false });
+      this.#write(id);
+    }
+    this.#orphans.clear();
+  }
+
+  #forgetTree(top: InodeId): void {
+    const pending = [top];
+    for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
+      this.onDirectoryGone(id);
+      for (const entry of [...this.#store.listAll(id)]) {
+        this.#store.removeEntry(id, entry.name, entry);
+        if (entry.id === 0) continue;
+        this.#dropName(entry);
+        const child = this.inode(entry.id);
+        if (child === undefined || child.links > 0) continue;
+        this.#orphans.delete(entry.id);
+        if (child.kind === Kind.directory) pending.push(entry.id);
+        const stored = this.#drafts.get(entry.id)?.stored;
+        this.#drafts.delete(entry.id);
+        this.#store.removeInode(entry.id, stored);
+      }
+    }
+  }
+
+  /** True when so much is in memory that the transaction should end soon. */
+  get isFull(): boolean {
+    return this.#drafts.size - this.#orphans.size >= maxDrafts;
+  }
+
+  /** Writes all drafts: at the end of each transaction. Orphans stay in memory, and are listed in the store. */
+  flush(): void {
+    for (const [id, draft] of this.#drafts) if (draft.record.links > 0) this.#write(id);
+    if (this.#orphans.size > 0) this.#store.setMeta(orphansKey, [...this.#orphans]);
+    else if (this.#orphansStored) this.#store.removeMeta(orphansKey);
+    this.#orphansStored = this.#orphans.size > 0;
+  }
+
+  #write(id: InodeId): void {
+    const draft = this.#drafts.get(id);
+    if (draft === undefined) return;
+    this.#store.putInode(draft.record, draft.stored);
+    this.#drafts.delete(id);
+  }
+
+  /** Forgets what was not written, after a transaction failed. */
+  reset(): void {
+    this.#drafts.clear();
+    this.#orphans.clear();
+  }
+}

@@ -1,0 +1,344 @@
+// Looking at one name: what is there now, against what the records say. The only place where the tree learns anything.
+
+import { type InodeId, Kind } from '../core/attributes.ts';
+import type { ByteString, Name } from '../core/name.ts';
+import type { Problem } from '../core/problem.ts';
+import { ENOENT, ENOTDIR, ESTALE } from '../kernel/constants.ts';
+import { Hint } from '../kernel/event-source.ts';
+import * as sys from '../kernel/sys.ts';
+import { kindOf, newInode, observed } from './attributes-of.ts';
+import { type Directories, isObject, maxDepth } from './directories.ts';
+import type { TreeEditor } from './editor.ts';
+import type { HotFiles } from './hot-files.ts';
+import type { EntryRecord, InodeRecord } from './records.ts';
+import type { TreeStore } from './store.ts';
+
+/**
+ * `unknown`: it could not be told (a problem was reported), so nothing was recorded. `unreachable`: the directory is not where
+ * the records have it; its name is looked at again, and this one should be looked at after that.
+ */
+export type Verdict = 'present' | 'gone' | 'unknown' | 'unreachable';
+
+/** What a look finds out for others to act on. */
+export interface LookListener {
+  /** A directory that has to be listed: new, or found at another place while its content is in doubt. */
+  list(id: InodeId, isNew: boolean): void;
+  /** A directory that was listed before was found under another name. */
+  moved(id: InodeId): void;
+  /** A name that has to be looked at too, in this round. */
+  recheck(directory: InodeId, name: Name): void;
+  /** The directory is not where the records have it, and was not found by handle. */
+  unreachable(record: InodeRecord): void;
+  problem(problem: Problem): void;
+}
+
+export interface LookOptions {
+  readonly store: TreeStore;
+  readonly editor: TreeEditor;
+  readonly directories: Directories;
+  readonly hot: HotFiles;
+  readonly listener: LookListener;
+}
+
+/** Whoever moves names faster than they are looked at is not waited for: each move has its event. */
+const maxOverlinkedTries = 8;
+
+const contentHints = Hint.modified | Hint.closedWrite;
+
+/** One writer thread's eyes. Inside a store transaction. */
+export class Look {
+  readonly #store: TreeStore;
+  readonly #editor: TreeEditor;
+  readonly #directories: Directories;
+  readonly #hot: HotFiles;
+  readonly #listener: LookListener;
+  readonly #stat = new sys.Stat();
+  /** Content or attribute hints that came under a name which its inode has lost: for whoever finds that inode. */
+  readonly #inherited = new Map<InodeId, number>();
+  /** Inodes found under more names than they have; how many those are. */
+  readonly #overlinked = new Map<InodeId, { readonly nlink: number; tries: number }>();
+  /** Sockets seen and left out. */
+  sockets = 0;
+  /** True while no event has come since the first scan began: nothing can be known under another name then. */
+  nothingMoved = false;
+
+  constructor(options: LookOptions) {
+    this.#store = options.store;
+    this.#editor = options.editor;
+    this.#directories = options.directories;
+    this.#hot = options.hot;
+    this.#listener = options.listener;
+  }
+
+  /** Looks because of an event (or a file that settled). */
+  atName(directory: InodeId, name: Name, hints: number, now: number): Verdict {
+    const record = this.#editor.inode(directory);
+    if (record === undefined || record.links === 0 || record.kind !== Kind.directory) return 'unknown';
+    const dirfd = this.#directories.open(directory);
+    if (dirfd < 0) return this.#unreachable(record, dirfd);
+    const rc = sys.statx(dirfd, name, this.#stat);
+    if (rc === -ENOENT) return 'gone';
+    if (rc < 0) return this.failed(directory, name, 'read attributes', rc);
+    const entry = this.#store.entry(directory, name);
+    return this.#seen(directory, dirfd, name, entry, hints, now);
+  }
+
+  /**
+   * Looks because a listing shows the name (an open one: `dirfd`).
+   * @param entry what the store says of the name, if anything
+   */
+  atListed(directory: InodeId, dirfd: number, name: Name, entry: EntryRecord | undefined): Verdict {
+    const rc = sys.statx(dirfd, name, this.#stat);
+    if (rc === -ENOENT) return 'gone';
+    if (rc < 0) return this.failed(directory, name, 'read attributes', rc);
+    return this.#seen(directory, dirfd, name, entry, 0, undefined);
+  }
+
+  /** Compares a directory's own attributes; `dirfd` undefined: by its id. */
+  atSelf(id: InodeId, hints: number, dirfd = this.#directories.open(id)): Verdict {
+    const record = this.#editor.inode(id);
+    if (record === undefined || record.links === 0) return 'unknown';
+    if (dirfd < 0) return this.#unreachable(record, dirfd);
+    const rc = sys.fstat(dirfd, this.#stat);
+    if (rc < 0) return this.failed(record.parent, record.name, 'read attributes', rc);
+    this.#compare(record, hints, hints === 0 ? undefined : 0);
+    return 'present';
+  }
+
+  /**
+   * Looks once more at all names of inodes that have more of them in the records than on disk: names that trade places again and
+   * again can show one inode twice, and the other one, which is as alive, not at all. True when there are any.
+   */
+  recheckOverlinked(): boolean {
+    for (const [id, seen] of this.#overlinked) {
+      const record = this.#editor.inode(id);
+      if (record === undefined || record.links <= seen.nlink || seen.tries >= maxOverlinkedTries) {
+        this.#overlinked.delete(id);
+        continue;
+      }
+      seen.tries += 1;
+      for (const { parent, name } of this.#store.namesOf(id, record)) this.#listener.recheck(parent, name);
+    }
+    return this.#overlinked.size > 0;
+  }
+
+  /** The name has gone: hints that came with it belong to the inode, wherever that is now. */
+  bequeath(id: InodeId, hints: number): void {
+    const passed = hints & (contentHints | Hint.attributes);
+    if (passed !== 0) this.#inherited.set(id, (this.#inherited.get(id) ?? 0) | passed);
+  }
+
+  /** Raises what was hinted at under names that are no more, for inodes that live on. */
+  settleBequests(): void {
+    for (const [id, hints] of this.#inherited) {
+      const record = this.#editor.inode(id);
+      if (record === undefined || record.links === 0) continue;
+      const seq = this.#editor.nextSeq();
+      const content = record.kind === Kind.file && (hints & contentHints) !== 0;
+      this.#editor.replace({ ...record, seq, contentSeq: content ? seq : record.contentSeq });
+    }
+    this.#inherited.clear();
+  }
+
+  failed(directory: InodeId, name: Name | '', action: string, rc: number): 'unknown' {
+    const parent = this.#pathOf(directory);
+    const path = name === '' ? parent : parent === '' ? name : `${parent}/${name}`;
+    this.#listener.problem({ path, action, code: sys.errnoName(rc) });
+    return 'unknown';
+  }
+
+  #pathOf(id: InodeId): ByteString {
+    const parts: string[] = [];
+    for (
+      let record = this.#editor.inode(id);
+      record !== undefined && record.name !== '' && parts.length < maxDepth;
+    ) {
+      parts.push(record.name);
+      record = this.#editor.inode(record.parent);
+    }
+    return parts.reverse().join('/');
+  }
+
+  /** A directory that cannot be opened deletes nothing (I4); has its name gone, its parent's listing tells. */
+  #unreachable(record: InodeRecord, rc: number): 'unknown' | 'unreachable' {
+    if ((rc === -ENOENT || rc === -ENOTDIR || rc === -ESTALE) && record.name !== '') {
+      this.#listener.unreachable(record);
+      return 'unreachable';
+    }
+    return this.failed(record.id, '', 'open', rc);
+  }
+
+  /** @param now undefined: seen by a listing, when nobody watched (or before anybody did) */
+  #seen(
+    directory: InodeId,
+    dirfd: number,
+    name: Name,
+    entry: EntryRecord | undefined,
+    hints: number,
+    now: number | undefined,
+  ): Verdict {
+    const stat = this.#stat;
+    const kind = kindOf(stat);
+    if (kind === undefined) {
+      this.sockets += 1;
+      return entry === undefined || entry.id === 0 ? 'present' : 'gone';
+    }
+    if (entry !== undefined && entry.id !== 0) {
+      const record = this.#editor.inode(entry.id);
+      if (record !== undefined && record.kind === kind && isObject(record, stat)) {
+        if (now !== undefined && this.#isStillWritten(record, directory, name, hints, now)) return 'present';
+        this.#compare(record, hints, now);
+        return 'present';
+      }
+      if (record !== undefined && this.#isVanishedMount(record, directory)) {
+        this.#listener.problem({ path: this.#pathOf(record.id), action: 'read', code: 'unmounted' });
+        return 'unknown';
+      }
+      this.bequeath(entry.id, hints);
+    }
+    const known = this.#find(kind);
+    if (known !== undefined) return this.#found(known, directory, name, entry, hints, now);
+    if (now !== undefined && kind === Kind.file && this.#isBeingMade(directory, name, hints, now))
+      return 'present';
+    let target = '';
+    if (kind === Kind.symlink) {
+      const read = sys.readlinkat(dirfd, name);
+      if (typeof read === 'number') {
+        return read === -ENOENT ? 'gone' : this.failed(directory, name, 'read link', read);
+      }
+      target = read;
+    }
+    const made = this.#editor.create(newInode(kind, stat, target, directory, name), entry);
+    if (kind === Kind.directory) {
+      // It may be moved before its turn to be listed comes. RACE: the name may be another directory's already; whoever opens
+      // by handle compares what he gets with the record.
+      const found = sys.nameToHandleAt(dirfd, name);
+      if (typeof found !== 'number') this.#store.putHandle(made.id, found.handle);
+      this.#listener.list(made.id, true);
+    }
+    return 'present';
+  }
+
+  /** The living inode (or orphan of this round) that is the object just seen. */
+  #find(kind: Kind): InodeRecord | undefined {
+    const stat = this.#stat;
+    if (this.nothingMoved && (stat.nlink === 1 || kind === Kind.directory)) return undefined;
+    const id = this.#store.idOfIdentity(stat.dev, stat.inoHigh, stat.inoLow);
+    if (id === undefined) return undefined;
+    const record = this.#editor.inode(id);
+    return record !== undefined && record.kind === kind && isObject(record, stat) ? record : undefined;
+  }
+
+  /** A known inode under a name that is new to it: moved, or linked. */
+  #found(
+    record: InodeRecord,
+    directory: InodeId,
+    name: Name,
+    entry: EntryRecord | undefined,
+    hints: number,
+    now: number | undefined,
+  ): Verdict {
+    const nlink = record.kind === Kind.directory ? 1 : this.#stat.nlink;
+    this.#editor.link(directory, name, record.id, entry);
+    if (record.kind === Kind.directory && !record.listed) {
+      // What hangs below it is not in the tree yet and will be new there.
+      this.#editor.replace({ ...(this.#editor.inode(record.id) ?? record), seq: this.#editor.nextSeq() });
+    }
+    const linked = this.#editor.inode(record.id) ?? record;
+    if (linked.links > nlink) {
+      this.#overlinked.set(linked.id, { nlink, tries: 0 });
+      for (const other of this.#store.namesOf(linked.id, linked)) {
+        if (other.parent !== directory || other.name !== name)
+          this.#listener.recheck(other.parent, other.name);
+      }
+    }
+    // Without a birth time an old directory and one that was made under its inode number look alike.
+    if (record.kind === Kind.directory) {
+      if (now === undefined || record.birth === 0 || !record.listed) this.#listener.list(record.id, false);
+      else this.#listener.moved(record.id);
+    }
+    if (now === undefined || !this.#isStillWritten(linked, directory, name, hints, now))
+      this.#compare(linked, hints, now);
+    return 'present';
+  }
+
+  #key(): string {
+    const stat = this.#stat;
+    return `${stat.dev}:${stat.inoHigh}:${stat.inoLow}`;
+  }
+
+  /** Whether the content of a file in the tree is being changed, so that it is recorded later. */
+  #isStillWritten(record: InodeRecord, directory: InodeId, name: Name, hints: number, now: number): boolean {
+    if (record.kind !== Kind.file) return false;
+    if (this.#hot.size === 0 && (hints & contentHints) !== Hint.modified) return false;
+    const key = this.#key();
+    const hot = this.#hot.find(key);
+    if ((hints & Hint.closedWrite) !== 0 || hot?.closed === true) {
+      if (hot !== undefined) this.#hot.forget(hot);
+      if ((hints & Hint.closedWrite) === 0) this.bequeath(record.id, Hint.modified);
+      return false;
+    }
+    if (hot === undefined && (hints & Hint.modified) === 0) return false;
+    this.#hot.touch(key, directory, name, hints, now);
+    return true;
+  }
+
+  /** Whether a file that is new to the tree is not complete yet. What was linked or moved in is. */
+  #isBeingMade(directory: InodeId, name: Name, hints: number, now: number): boolean {
+    const key = this.#key();
+    const hot = this.#hot.find(key);
+    const isComplete = (hints & Hint.closedWrite) !== 0 || hot?.closed === true || this.#stat.nlink > 1;
+    const isWritten =
+      hot !== undefined || ((hints & Hint.moved) === 0 && (hints & (Hint.appeared | Hint.modified)) !== 0);
+    if (isComplete || !isWritten) {
+      if (hot !== undefined) this.#hot.forget(hot);
+      return false;
+    }
+    this.#hot.touch(key, directory, name, hints, now);
+    return true;
+  }
+
+  /**
+   * A mount point whose file system is not there: what is seen is the directory below it. RACE: none, a mount is told
+   * from its directory by the device.
+   */
+  #isVanishedMount(record: InodeRecord, directory: InodeId): boolean {
+    if (record.kind !== Kind.directory) return false;
+    const parent = this.#editor.inode(directory);
+    return (
+      parent !== undefined &&
+      record.dev !== parent.dev &&
+      this.#stat.dev === parent.dev &&
+      !this.#stat.isMountRoot
+    );
+  }
+
+  /** The inode is the one that was recorded: raises its seqs if it changed. */
+  #compare(record: InodeRecord, hints: number, now: number | undefined): void {
+    const stat = this.#stat;
+    const size = record.kind === Kind.file ? stat.size : 0;
+    const timeChanged = record.mtimeNs !== stat.mtimeNs || record.mtimeS !== stat.mtimeS;
+    const inodeChanged = record.ctimeNs !== stat.ctimeNs || record.ctimeS !== stat.ctimeS;
+    const unwatched = now === undefined;
+    // Nobody watched: the content may have been written and the mtime put back.
+    const contentChanged =
+      record.kind === Kind.file &&
+      (record.size !== size || timeChanged || (hints & contentHints) !== 0 || (unwatched && inodeChanged));
+    const attributesChanged =
+      timeChanged ||
+      record.mode !== stat.mode ||
+      record.uid !== stat.uid ||
+      record.gid !== stat.gid ||
+      (hints & Hint.attributes) !== 0 ||
+      (unwatched && inodeChanged);
+    if (!contentChanged && !attributesChanged && !inodeChanged && record.dev === stat.dev) return;
+    // A ctime that moved on without a hint is what a rename or link leaves behind: noted, but no change to send.
+    const seq = contentChanged || attributesChanged ? this.#editor.nextSeq() : record.seq;
+    this.#editor.replace({
+      ...record,
+      ...observed(record.kind, stat, record.target),
+      seq,
+      contentSeq: contentChanged ? seq : record.contentSeq,
+    });
+  }
+}

@@ -1,0 +1,379 @@
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
+import { Kind, rootId } from '../core/attributes.ts';
+import type { Name } from '../core/name.ts';
+import { AT_FDCWD, RENAME_EXCHANGE } from '../kernel/constants.ts';
+import * as sys from '../kernel/sys.ts';
+
+const name = (text: string): Name => text as Name;
+
+function idOf(tree: RecordedTree, path: string): number {
+  return tree.store.transaction(() =>
+    path.split('/').reduce((id, part) => tree.store.entry(id, name(part))?.id ?? 0, rootId as number),
+  );
+}
+
+describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) => {
+  function started(prepare: (root: string) => void = () => {}): RecordedTree {
+    const tree = new RecordedTree({ monitor });
+    prepare(tree.root);
+    tree.start();
+    tree.settle();
+    return tree;
+  }
+
+  test('first scan: everything is base, without journal', () => {
+    using tree = started((root) => {
+      mkdirSync(join(root, 'a/b/c'), { recursive: true });
+      writeFileSync(join(root, 'a/f'), 'x');
+      linkSync(join(root, 'a/f'), join(root, 'a/b/g'));
+      symlinkSync('nowhere', join(root, 'l'));
+    });
+    expect(tree.differences()).toEqual([]);
+    expect([...tree.store.journal(0)]).toEqual([]);
+    expect(tree.store.head).toBe(1);
+    expect(idOf(tree, 'a/f')).toBe(idOf(tree, 'a/b/g'));
+  });
+
+  test('a rename of a folder is two changes and its own times, whatever hangs below it', () => {
+    using tree = started((root) => {
+      mkdirSync(join(root, 'a/b'), { recursive: true });
+      for (let i = 0; i < 100; i++) writeFileSync(join(root, 'a/b', `f${i}`), 'x');
+    });
+    const id = idOf(tree, 'a');
+    const before = tree.store.head;
+    renameSync(join(tree.root, 'a'), join(tree.root, 'z'));
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+    expect(idOf(tree, 'z')).toBe(id);
+    const changes = tree.store.transaction(() => [...tree.store.journal(before)]);
+    expect(changes.map((c) => (c.type === 'inode' ? `inode ${c.id}` : c.name))).toEqual([
+      'z',
+      'a',
+      `inode ${rootId}`,
+    ]);
+    writeFileSync(join(tree.root, 'z/b/new'), 'x');
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+  });
+
+  test('replaced by rename: the name never has a tombstone, the old inode is dead', () => {
+    using tree = started((root) => writeFileSync(join(root, 'page'), 'old'));
+    const old = idOf(tree, 'page');
+    writeFileSync(join(tree.root, '.page.tmp'), 'new');
+    renameSync(join(tree.root, '.page.tmp'), join(tree.root, 'page'));
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+    expect(tree.store.transaction(() => tree.store.inode(old)?.links)).toBe(0);
+    expect(idOf(tree, 'page')).not.toBe(old);
+  });
+
+  test('exchange: both inodes live on under the other name', () => {
+    using tree = started((root) => {
+      writeFileSync(join(root, 'a'), '1');
+      mkdirSync(join(root, 'b'));
+      writeFileSync(join(root, 'b/f'), '1');
+    });
+    const [a, b] = [idOf(tree, 'a'), idOf(tree, 'b')];
+    sys.check(
+      sys.renameat2(AT_FDCWD, join(tree.root, 'a'), AT_FDCWD, join(tree.root, 'b'), RENAME_EXCHANGE),
+      'exchange',
+    );
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+    expect([idOf(tree, 'a'), idOf(tree, 'b')]).toEqual([b, a]);
+  });
+
+  test('a folder that is deleted leaves one tombstone, and nothing below it', () => {
+    using tree = started((root) => {
+      mkdirSync(join(root, 'a/b/c'), { recursive: true });
+      writeFileSync(join(root, 'a/b/c/f'), 'x');
+      writeFileSync(join(root, 'keep'), 'x');
+      linkSync(join(root, 'keep'), join(root, 'a/b/kept'));
+    });
+    rmSync(join(tree.root, 'a'), { recursive: true });
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+    expect(tree.store.stats).toEqual({ inodes: 2, entries: 1 });
+  });
+
+  test('mkdir -p and cp: what appeared before the folder was known is found', () => {
+    using tree = started();
+    for (let i = 0; i < 20; i++) {
+      mkdirSync(join(tree.root, `d${i}/e/f`), { recursive: true });
+      writeFileSync(join(tree.root, `d${i}/e/f/g`), 'x');
+    }
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+  });
+
+  test('a file being written is recorded when it settles, a closed one at once', () => {
+    using tree = new RecordedTree({ monitor, settleMs: 60_000, hotFileMaxDelayMs: 60_000 });
+    tree.start();
+    tree.turn();
+    const fd = openSync(join(tree.root, 'hot'), 'w');
+    writeSync(fd, 'x');
+    for (let i = 0; i < 5; i++) tree.turn();
+    expect(idOf(tree, 'hot')).toBe(0);
+    expect(tree.recorder.deadline).toBeGreaterThan(performance.now());
+    renameSync(join(tree.root, 'hot'), join(tree.root, 'renamed'));
+    for (let i = 0; i < 5; i++) tree.turn();
+    sys.poll([], 10);
+    for (let i = 0; i < 5; i++) tree.turn();
+    expect(idOf(tree, 'renamed')).toBe(0);
+    closeSync(fd);
+    for (let i = 0; i < 5; i++) tree.turn();
+    expect(idOf(tree, 'renamed')).toBeGreaterThan(0);
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+  });
+
+  test('same size, same time: a second write within the clock tick is a change of content', () => {
+    using tree = started((root) => writeFileSync(join(root, 'f'), '1'));
+    const id = idOf(tree, 'f');
+    const { atime, mtime } = lstatSync(join(tree.root, 'f'));
+    writeFileSync(join(tree.root, 'f'), '2');
+    utimesSync(join(tree.root, 'f'), atime, mtime);
+    tree.settle();
+    const first = tree.store.transaction(() => tree.store.inode(id)?.contentSeq ?? 0);
+    expect(first).toBeGreaterThan(1);
+    chmodSync(join(tree.root, 'f'), 0o600);
+    tree.settle();
+    const record = tree.store.transaction(() => tree.store.inode(id));
+    expect(record?.contentSeq).toBe(first);
+    expect(record?.seq).toBeGreaterThan(first);
+  });
+
+  test('any history ends in records that equal the folder', { timeout: 120_000 }, () => {
+    fc.assert(
+      fc.property(fc.array(operation, { minLength: 1, maxLength: 60 }), (operations) => {
+        using tree = started((root) => {
+          mkdirSync(join(root, 'a/b'), { recursive: true });
+          writeFileSync(join(root, 'a/f'), 'x');
+        });
+        const outside = join(tree.base, 'outside');
+        mkdirSync(outside);
+        const snapshots: { cursor: number; replica: Replica; contents: Map<string, string> }[] = [];
+        for (const op of operations) {
+          if (op.kind === 'settle') {
+            tree.settle();
+            expect(tree.differences()).toEqual([]);
+            snapshots.push({ cursor: tree.store.head, replica: replicaOf(tree), contents: contentsOf(tree) });
+          } else if (op.kind === 'turn') tree.turn();
+          else if (op.kind === 'restart') {
+            tree.stop();
+            tree.start({ trusted: true });
+          } else perform(tree.root, outside, op as Change);
+        }
+        tree.settle();
+        expect(tree.differences()).toEqual([]);
+        const now = replicaOf(tree);
+        const contents = contentsOf(tree);
+        for (const { cursor, replica, contents: before } of snapshots) {
+          expect(replay(tree, cursor, replica)).toEqual(now);
+          for (const [version, content] of before) expect(contents.get(version) ?? content).toBe(content);
+        }
+      }),
+      { numRuns: Number(process.env['FAM_TREE_RUNS'] ?? 60) },
+    );
+  });
+});
+
+// --- histories ------------------------------------------------------------------------------------------------------------
+
+const path = fc.constantFrom(
+  'a',
+  'b',
+  'c',
+  'a/f',
+  'a/g',
+  'a/b',
+  'a/b/f',
+  'a/b/c',
+  'a/b/c/f',
+  'b/f',
+  'b/c',
+  'b/c/\xff',
+  'l',
+);
+type Change =
+  | { kind: 'write' | 'mkdir' | 'rm' | 'chmod' | 'touch' | 'symlink' | 'fifo' | 'append'; at: string }
+  | { kind: 'rename' | 'link' | 'exchange'; at: string; to: string }
+  | { kind: 'out' | 'in'; at: string; slot: number };
+type Operation = Change | { kind: 'turn' | 'settle' | 'restart' };
+
+const operation: fc.Arbitrary<Operation> = fc.oneof(
+  { weight: 8, arbitrary: fc.record({ kind: fc.constantFrom('write', 'mkdir', 'rm', 'append'), at: path }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constantFrom('chmod', 'touch', 'symlink', 'fifo'), at: path }),
+  },
+  {
+    weight: 9,
+    arbitrary: fc.record({ kind: fc.constantFrom('rename', 'link', 'exchange'), at: path, to: path }),
+  },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('out', 'in'), at: path, slot: fc.nat(2) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('turn', 'settle') }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart') }) },
+) as fc.Arbitrary<Operation>;
+
+/** Not blocking: the name may be a FIFO, which nobody reads. */
+const writeFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_NONBLOCK;
+
+function put(path: string, flags: number, text: string): void {
+  const fd = openSync(path, flags);
+  try {
+    writeSync(fd, text);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Does it if it can be done; what the kernel refuses is no operation. */
+function perform(root: string, outside: string, op: Change): void {
+  const at = join(root, op.at);
+  try {
+    switch (op.kind) {
+      case 'write':
+        put(at, writeFlags | constants.O_TRUNC, `${Math.random()}`);
+        return;
+      case 'append':
+        put(at, writeFlags | constants.O_APPEND, 'more');
+        return;
+      case 'mkdir':
+        mkdirSync(at, { recursive: true });
+        writeFileSync(join(at, 'made'), 'x');
+        return;
+      case 'rm':
+        rmSync(at, { recursive: true, force: true });
+        return;
+      case 'chmod':
+        chmodSync(at, lstatSync(at).mode ^ 0o020);
+        return;
+      case 'touch':
+        utimesSync(at, 1, Math.random() * 1e9);
+        return;
+      case 'symlink':
+        symlinkSync(op.at, at);
+        return;
+      case 'fifo':
+        sys.mknodat(AT_FDCWD, at, 0o010644);
+        return;
+      case 'rename':
+        renameSync(at, join(root, op.to));
+        return;
+      case 'link':
+        linkSync(at, join(root, op.to));
+        return;
+      case 'exchange':
+        sys.renameat2(AT_FDCWD, at, AT_FDCWD, join(root, op.to), RENAME_EXCHANGE);
+        return;
+      case 'out':
+        if (!existsSync(join(outside, `${op.slot}`))) renameSync(at, join(outside, `${op.slot}`));
+        return;
+      case 'in':
+        if (readdirSync(dirname(at)).length < 20) renameSync(join(outside, `${op.slot}`), at);
+        return;
+    }
+  } catch (error) {
+    if (!(error instanceof Error && 'errno' in error)) throw error;
+  }
+}
+
+// --- what a replica would make of the journal ------------------------------------------------------------------------------
+
+interface Replica {
+  readonly entries: Map<string, number>;
+  readonly inodes: Map<number, string>;
+}
+
+function describeInode(tree: RecordedTree, id: number): string | undefined {
+  const r = tree.store.inode(id);
+  if (r === undefined || r.links === 0) return undefined;
+  return `${r.kind} ${r.mode} ${r.size} ${r.mtimeS}.${r.mtimeNs} ${r.target} ${r.contentSeq}`;
+}
+
+function replicaOf(tree: RecordedTree): Replica {
+  return tree.store.transaction(() => {
+    const replica: Replica = {
+      entries: new Map(),
+      inodes: new Map([[rootId, describeInode(tree, rootId) ?? '']]),
+    };
+    reach(tree, replica, rootId);
+    return replica;
+  });
+}
+
+/** What each file holds, by id and contentSeq: one version never has two contents. */
+function contentsOf(tree: RecordedTree): Map<string, string> {
+  return tree.store.transaction(() => {
+    const contents = new Map<string, string>();
+    for (const record of tree.store.inodes()) {
+      const at = tree.store.pathOf(record.id);
+      if (record.kind !== Kind.file || record.links === 0 || at === undefined) continue;
+      contents.set(
+        `${record.id}@${record.contentSeq}`,
+        readFileSync(Buffer.from(join(tree.root, at), 'latin1'), 'latin1'),
+      );
+    }
+    return contents;
+  });
+}
+
+function reach(tree: RecordedTree, replica: Replica, id: number): void {
+  for (const entry of tree.store.list(id)) {
+    replica.entries.set(`${id}/${entry.name}`, entry.id);
+    replica.inodes.set(entry.id, describeInode(tree, entry.id) ?? '');
+    reach(tree, replica, entry.id);
+  }
+}
+
+/** Applies what the journal tells after the cursor; then what no name leads to any more is dropped. */
+function replay(tree: RecordedTree, cursor: number, before: Replica): Replica {
+  return tree.store.transaction(() => {
+    const entries = new Map(before.entries);
+    const inodes = new Map(before.inodes);
+    for (const record of tree.store.journal(cursor)) {
+      if (record.type === 'inode') {
+        const described = describeInode(tree, record.id);
+        if (described !== undefined) inodes.set(record.id, described);
+      } else {
+        const id = tree.store.entry(record.parent, record.name)?.id ?? 0;
+        const key = `${record.parent}/${record.name}`;
+        if (id === 0) entries.delete(key);
+        else entries.set(key, id);
+      }
+    }
+    const reached: Replica = { entries: new Map(), inodes: new Map([[rootId, inodes.get(rootId) ?? '']]) };
+    const pending: number[] = [rootId];
+    for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
+      for (const [key, child] of entries) {
+        if (!key.startsWith(`${id}/`)) continue;
+        reached.entries.set(key, child);
+        reached.inodes.set(child, inodes.get(child) ?? 'unknown');
+        pending.push(child);
+      }
+    }
+    return reached;
+  });
+}

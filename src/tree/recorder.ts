@@ -1,0 +1,367 @@
+// Kernel events into records. An event is only a hint: "look at this name again".
+
+import { type InodeId, rootId, type Seq } from '../core/attributes.ts';
+import type { ByteString, Name } from '../core/name.ts';
+import { asName } from '../core/name.ts';
+import type { Problem } from '../core/problem.ts';
+import { type ConditionEvent, type EventSource, Hint, type KernelEvent } from '../kernel/event-source.ts';
+import { Directories } from './directories.ts';
+import { TreeEditor } from './editor.ts';
+import { type Hinted, HintTable } from './hints.ts';
+import { HotFiles } from './hot-files.ts';
+import { Look } from './look.ts';
+import type { InodeRecord } from './records.ts';
+import { Scanner } from './scan.ts';
+import { baseSeq, guardAgainstMassDeletion } from './source-check.ts';
+import type { TreeStore } from './store.ts';
+
+export interface RecorderOptions {
+  readonly store: TreeStore;
+  /** The root, open (O_PATH suffices); stays the caller's. */
+  readonly rootFd: number;
+  readonly source: Pick<EventSource, 'add' | 'remove' | 'queued'>;
+  /** Milliseconds of quiet after which a file that is held open counts as settled. Default 200. */
+  readonly settleMs?: number;
+  /** Milliseconds after which a file that never rests is recorded all the same. Default 2000. */
+  readonly hotFileMaxDelayMs?: number;
+  /** I4: a restart scan that misses more than this fraction of the entries, and more than `maxDeleteCount`, refuses. Default 0.5. */
+  readonly maxDeleteFraction?: number;
+  /** Default 1000. */
+  readonly maxDeleteCount?: number;
+  readonly onProblem?: (problem: Problem) => void;
+  readonly onCondition?: (condition: ConditionEvent) => void;
+}
+
+/** How often a name is looked at again whose directory could not be reached: what moved with it is found meanwhile. */
+const maxRetries = 3;
+/** How often a directory that is not where it should be is tried again before everything is compared. */
+const maxListings = 20;
+
+/** Milliseconds that one transaction may take while more is waiting: what a small change waits behind at most. */
+const stepMs = 10;
+/** Rescans for want of a directory that nobody finds are at least so far apart. */
+const rescanPauseMs = 1000;
+
+/**
+ * The only writer of a tree's records; one thread's. `feed` gathers, `step` works.
+ *
+ * A round: every hinted name is looked at; names that are there now come before names that are gone, so that what moved is
+ * found under its new name first; directories that are new are listed; then the names that are gone get their
+ * tombstones, and inodes without names are buried. While a scan runs, a name that has gone keeps its last place: what it
+ * named may still be found elsewhere.
+ */
+export class Recorder implements Disposable {
+  readonly #store: TreeStore;
+  readonly #source: Pick<EventSource, 'add' | 'remove' | 'queued'>;
+  readonly #editor: TreeEditor;
+  readonly #directories: Directories;
+  readonly #look: Look;
+  readonly #scanner: Scanner;
+  readonly #hot: HotFiles;
+  readonly #hints = new HintTable();
+  readonly #onCondition: (condition: ConditionEvent) => void;
+  readonly #limits: { readonly fraction: number; readonly count: number };
+  #batch: Hinted[] = [];
+  #next = 0;
+  #gone: Hinted[] = [];
+  readonly #touched = new Set<InodeId>();
+  /** Directories that could not be opened in this round, and how often their names were looked at for that. */
+  readonly #sought = new Map<InodeId, number>();
+  /** Directories that could not be listed, and how often that was tried. */
+  readonly #unlisted = new Map<InodeId, number>();
+  /** Something could not be looked at, since a directory is neither where it was nor anywhere known: a rescan tells. */
+  #isLost = false;
+  #rescannedAt = -Infinity;
+  #guarded = false;
+  #rounds = 0;
+
+  constructor(options: RecorderOptions) {
+    this.#store = options.store;
+    this.#source = options.source;
+    this.#onCondition = options.onCondition ?? (() => {});
+    this.#limits = { fraction: options.maxDeleteFraction ?? 0.5, count: options.maxDeleteCount ?? 1000 };
+    this.#hot = new HotFiles({
+      settleMs: options.settleMs ?? 200,
+      hotFileMaxDelayMs: options.hotFileMaxDelayMs ?? 2000,
+    });
+    const editor = new TreeEditor(options.store);
+    const directories = new Directories(
+      options.rootFd,
+      (id) => editor.inode(id),
+      (id) => options.store.handleOf(id),
+    );
+    editor.onDirectoryGone = (id) => {
+      this.#source.remove(id);
+      options.store.removeHandle(id);
+      directories.forget(id);
+    };
+    this.#editor = editor;
+    this.#directories = directories;
+    this.#look = new Look({
+      store: options.store,
+      editor,
+      directories,
+      hot: this.#hot,
+      listener: {
+        list: (id, isNew) => this.#scanner.push(id, isNew),
+        moved: (id) => {
+          if (this.#scanner.inPass) this.#scanner.push(id, false);
+        },
+        recheck: (directory, name) => this.#batch.push({ directory, name, hints: 0, deferred: 0 }),
+        unreachable: (record) => this.#seek(record),
+        problem: options.onProblem ?? (() => {}),
+      },
+    });
+    this.#scanner = new Scanner({
+      store: options.store,
+      editor,
+      directories,
+      look: this.#look,
+      source: options.source,
+      onGone: (directory, name) => this.#gone.push({ directory, name, hints: 0, deferred: 0 }),
+      onWatchLimit: () => this.#onCondition({ type: 'watch-limit', limit: 0 }),
+      onUnlisted: (directory) => this.#unlisted.set(directory, (this.#unlisted.get(directory) ?? 0) + 1),
+    });
+  }
+
+  /**
+   * Begins the scan of the whole tree: the first one, or the comparison after a time when nobody watched.
+   * @param isFirst the store is empty: what is found is the base, without journal
+   * @param trusted the caller consents to whatever is missing (I4)
+   */
+  startScan(isFirst: boolean, trusted: boolean): void {
+    this.#store.transaction(() => {
+      if (isFirst) {
+        this.#look.nothingMoved = true;
+        this.#scanner.startFirstPass(rootId, baseSeq);
+        return;
+      }
+      this.#editor.adoptOrphans();
+      this.#guarded = !trusted;
+      this.#scanner.startPass(rootId);
+    });
+  }
+
+  /** Takes in what the kernel said. Cheap: nothing is looked at yet. */
+  feed(events: readonly KernelEvent[]): void {
+    for (const event of events) {
+      if (event.type === 'name' || event.type === 'rename') this.#hints.addEvent(event);
+      else this.#condition(event);
+    }
+  }
+
+  #condition(event: ConditionEvent): void {
+    if (event.type === 'overflow') this.rescan(rootId);
+    else if (event.type === 'mounted' || event.type === 'unmounted') this.#mountChanged(event);
+    this.#onCondition(event);
+  }
+
+  /** Compares a subtree with its records, as after lost events. */
+  rescan(top: InodeId): void {
+    this.#look.nothingMoved = false;
+    this.#scanner.startPass(top);
+  }
+
+  #mountChanged(event: { readonly type: 'mounted' | 'unmounted'; readonly path: ByteString }): void {
+    this.#store.transaction(() => {
+      let at: InodeId = rootId;
+      const parts = event.path.split('/');
+      for (const [i, part] of parts.entries()) {
+        const name = asName(part);
+        if (name === undefined) return;
+        if (i === parts.length - 1) this.#hints.add(at, name, Hint.directory);
+        const entry = this.#store.entry(at, name);
+        if (entry === undefined || entry.id === 0) return;
+        at = entry.id;
+      }
+      this.#directories.forget(at);
+      if (event.type === 'mounted') this.rescan(at);
+    });
+  }
+
+  /** True while there is something to do without a new event. */
+  get busy(): boolean {
+    return (
+      this.#hints.size > 0 || this.#next < this.#batch.length || this.#gone.length > 0 || this.#scanner.busy
+    );
+  }
+
+  /** Not everything that is there has been compared yet: a scan runs, or is due. */
+  get scanning(): boolean {
+    return this.#scanner.inPass || this.#isLost;
+  }
+
+  get scanned(): { readonly files: number; readonly directories: number } {
+    return { files: this.#scanner.files, directories: this.#scanner.directories };
+  }
+
+  get sockets(): number {
+    return this.#look.sockets;
+  }
+
+  /** Rounds that are complete: what was fed before a round began is in the tree when it is. */
+  get rounds(): number {
+    return this.#rounds;
+  }
+
+  get head(): Seq {
+    return this.#store.head;
+  }
+
+  /** When `step` should be called though nothing happened (ms of `performance.now()`); undefined: never. */
+  get deadline(): number | undefined {
+    const hot = this.#hot.deadline;
+    if (!this.#isLost) return hot;
+    return Math.min(this.#rescannedAt + rescanPauseMs, hot ?? Infinity);
+  }
+
+  /** Files that are still written to are recorded as they are now, with the next `step`. */
+  settleAll(now: number): void {
+    this.#settle(now, true);
+  }
+
+  #settle(now: number, everything: boolean): void {
+    for (const file of this.#hot.due(now, everything)) {
+      this.#hints.add(file.directory, file.name, file.hints | Hint.closedWrite);
+    }
+  }
+
+  /**
+   * One transaction's worth of work.
+   * @throws FamError SOURCE_DOUBTFUL when a restart scan would delete too much (I4); nothing of that is recorded
+   */
+  step(now: number = performance.now()): void {
+    this.#settle(now, false);
+    if (this.#isLost && !this.busy && now >= this.#rescannedAt + rescanPauseMs) {
+      this.#isLost = false;
+      this.#rescannedAt = now;
+      this.rescan(rootId);
+    }
+    if (!this.busy) return;
+    const end = now + stepMs;
+    const isOver = (): boolean => performance.now() >= end;
+    this.#store.transaction(() => {
+      this.#lookAtHints(now, isOver);
+      if (this.#next >= this.#batch.length) this.#scanner.step(isOver);
+      // The scanner may have found names to look at again.
+      if (!isOver()) this.#lookAtHints(now, isOver);
+      while (this.#next >= this.#batch.length) {
+        this.#batch = [];
+        this.#next = 0;
+        if (this.#scanner.busy) break;
+        this.#endRound(now);
+        // What has to be looked at again for this round is, before anybody reads what it has recorded so far.
+        if (this.#batch.length === 0 || isOver()) break;
+        this.#lookAtHints(now, isOver);
+      }
+      for (const id of this.#touched) this.#look.atSelf(id, 0);
+      this.#touched.clear();
+      this.#editor.flush();
+    });
+    this.#directories.releaseMounts();
+  }
+
+  #lookAtHints(now: number, isOver: () => boolean): void {
+    if (this.#batch.length === 0 && this.#hints.size > 0) {
+      this.#batch = this.#hints.take();
+      this.#look.nothingMoved = false;
+    }
+    for (; this.#next < this.#batch.length; this.#next++) {
+      const item = this.#batch[this.#next];
+      if (item === undefined) break;
+      if (this.#next % 64 === 63 && isOver()) return;
+      this.#lookAt(item, now);
+    }
+  }
+
+  #lookAt(item: Hinted, now: number): void {
+    const { directory, name, hints } = item;
+    if (name === '') {
+      this.#look.atSelf(directory, hints);
+      return;
+    }
+    const verdict = this.#look.atName(directory, name, hints, now);
+    if (verdict === 'unreachable') {
+      if (item.deferred < maxRetries) this.#batch.push({ ...item, deferred: item.deferred + 1 });
+      else this.#isLost = true;
+      return;
+    }
+    if (verdict === 'gone') {
+      this.#gone.push(item);
+      const hot = this.#hot.findName(directory, name);
+      if (hot !== undefined && (hints & Hint.closedWrite) !== 0) hot.closed = true;
+    }
+    if ((hints & (Hint.appeared | Hint.vanished)) !== 0) this.#touched.add(directory);
+  }
+
+  /** Directories that live on and could not be reached when it was their turn: with what is known of their places now. */
+  #listAgain(): void {
+    for (const [id, times] of this.#unlisted) {
+      const record = this.#editor.inode(id);
+      if (record === undefined || record.links === 0 || record.listed) this.#unlisted.delete(id);
+      else if (times > maxListings) {
+        this.#unlisted.delete(id);
+        this.#isLost = true;
+      } else this.#scanner.push(id, false);
+    }
+  }
+
+  /** Looks where the directory was last: has it gone, or moved, that tells. Names that chase each other do not keep us here for ever. */
+  #seek(record: InodeRecord): void {
+    const times = (this.#sought.get(record.id) ?? 0) + 1;
+    this.#sought.set(record.id, times);
+    if (times > maxRetries || record.name === '') this.#isLost = true;
+    else this.#batch.push({ directory: record.parent, name: record.name, hints: 0, deferred: 0 });
+  }
+
+  /** Everything that is there has been seen: the names that are gone, and the inodes that nothing names any more. */
+  #endRound(now: number): void {
+    if (this.#guarded && this.#scanner.inPass) {
+      // It counts what the store says: moves found in this round must be there.
+      this.#editor.flush();
+      guardAgainstMassDeletion(this.#store, this.#gone, this.#limits);
+    }
+    const gone = this.#gone;
+    this.#gone = [];
+    for (const item of gone) this.#bringDown(item, now);
+    if (this.#scanner.busy || this.#next < this.#batch.length || this.#look.recheckOverlinked()) return;
+    this.#look.settleBequests();
+    this.#editor.bury();
+    this.#sought.clear();
+    this.#listAgain();
+    this.#rounds += 1;
+    if (!this.#scanner.inPass) return;
+    this.#scanner.endPass();
+    this.#look.nothingMoved = false;
+    this.#guarded = false;
+  }
+
+  #bringDown(item: Hinted, now: number): void {
+    const { directory, hints } = item;
+    if (item.name === '') return;
+    const name: Name = item.name;
+    const entry = this.#store.entry(directory, name);
+    if (entry === undefined || entry.id === 0) return;
+    const record = this.#editor.inode(entry.id);
+    const isLast = record?.links === 1;
+    if (isLast && (hints & Hint.moved) !== 0 && item.deferred === 0 && this.#source.queued() > 0) {
+      // Its new name may be in the queue: one round more.
+      this.#hints.add(directory, name, hints, 1);
+      return;
+    }
+    // RACE: the name may have come back since it was found missing, in a long round even have been recorded again; then it
+    // is a change like any other. One that comes back after this look has an event of its own in the queue.
+    if (this.#look.atName(directory, name, 0, now) !== 'gone') return;
+    if (record !== undefined && !isLast) this.#look.bequeath(record.id, hints);
+    this.#editor.unlink(directory, name);
+    this.#touched.add(directory);
+  }
+
+  close(): void {
+    this.#directories.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}

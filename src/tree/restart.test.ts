@@ -1,0 +1,240 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { RecordedTree, type RecordedTreeOptions } from '../../test/support/tree/recorded-tree.ts';
+import { rootId } from '../core/attributes.ts';
+import type { Name } from '../core/name.ts';
+import { workerFile } from '../runtime/worker-file.ts';
+
+const name = (text: string): Name => text as Name;
+
+function idOf(tree: RecordedTree, path: string): number {
+  return tree.store.transaction(() =>
+    path.split('/').reduce((id, part) => tree.store.entry(id, name(part))?.id ?? 0, rootId as number),
+  );
+}
+
+/** Records a tree, stops, lets `change` happen while nobody watches, starts again and settles. */
+function restarted(
+  prepare: (root: string) => void,
+  change: (root: string, tree: RecordedTree) => void,
+  over: RecordedTreeOptions = {},
+) {
+  const tree = new RecordedTree();
+  prepare(tree.root);
+  tree.start();
+  tree.settle();
+  const ids = new Map<string, number>();
+  const idBefore = (path: string): number => ids.get(path) ?? 0;
+  for (const path of ['a', 'a/f', 'a/g', 'b', 'f', 'a/b', 'a/b/c']) ids.set(path, idOf(tree, path));
+  const head = tree.store.head;
+  tree.stop();
+  change(tree.root, tree);
+  tree.start(over);
+  return { tree, idBefore, head };
+}
+
+function small(root: string): void {
+  mkdirSync(join(root, 'a/b/c'), { recursive: true });
+  mkdirSync(join(root, 'b'));
+  writeFileSync(join(root, 'a/f'), '1');
+  writeFileSync(join(root, 'a/g'), '1');
+  writeFileSync(join(root, 'f'), '1');
+}
+
+describe('restart scan', () => {
+  test('nothing happened: nothing is recorded', () => {
+    const { tree, head } = restarted(small, () => {});
+    using _ = tree;
+    tree.settle();
+    expect(tree.store.head).toBe(head);
+    expect(tree.differences()).toEqual([]);
+  });
+
+  test('moves across folders keep their ids, in either direction of the walk', () => {
+    const { tree, idBefore } = restarted(small, (root) => {
+      renameSync(join(root, 'a/f'), join(root, 'b/later'));
+      renameSync(join(root, 'f'), join(root, 'a/b/earlier'));
+      renameSync(join(root, 'a/b/c'), join(root, 'c'));
+    });
+    using _ = tree;
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+    expect(idOf(tree, 'b/later')).toBe(idBefore('a/f'));
+    expect(idOf(tree, 'a/b/earlier')).toBe(idBefore('f'));
+    expect(idOf(tree, 'c')).toBe(idBefore('a/b/c'));
+  });
+
+  test('a parent that became its own grandchild', () => {
+    const { tree, idBefore } = restarted(small, (root) => {
+      renameSync(join(root, 'a/b'), join(root, 'top'));
+      renameSync(join(root, 'a'), join(root, 'top/c/a'));
+    });
+    using _ = tree;
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+    expect(idOf(tree, 'top')).toBe(idBefore('a/b'));
+    expect(idOf(tree, 'top/c/a')).toBe(idBefore('a'));
+  });
+
+  test('content changed and mtime put back by hand: the content is news', () => {
+    const { tree, idBefore, head } = restarted(small, (root) => {
+      const { atime, mtime } = lstatSync(join(root, 'f'));
+      writeFileSync(join(root, 'f'), '2');
+      utimesSync(join(root, 'f'), atime, mtime);
+    });
+    using _ = tree;
+    tree.settle();
+    expect(tree.store.transaction(() => tree.store.inode(idBefore('f'))?.contentSeq)).toBeGreaterThan(head);
+  });
+
+  test('a reused inode number is another inode', () => {
+    const { tree, idBefore } = restarted(small, (root) => {
+      const { ino } = lstatSync(join(root, 'f'));
+      unlinkSync(join(root, 'f'));
+      for (let i = 0; i < 200; i++) {
+        writeFileSync(join(root, 'b', `new${i}`), '1');
+        if (lstatSync(join(root, 'b', `new${i}`)).ino === ino) break;
+      }
+    });
+    using _ = tree;
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+    const dead = tree.store.transaction(() => tree.store.inode(idBefore('f')));
+    expect(dead?.links).toBe(0);
+  });
+
+  test('hard links made and unmade while nobody watched', () => {
+    const { tree, idBefore } = restarted(
+      (root) => {
+        small(root);
+        linkSync(join(root, 'f'), join(root, 'b/f2'));
+      },
+      (root) => {
+        unlinkSync(join(root, 'f'));
+        linkSync(join(root, 'a/g'), join(root, 'b/g2'));
+      },
+    );
+    using _ = tree;
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+    expect(idOf(tree, 'b/f2')).toBe(idBefore('f'));
+    expect(idOf(tree, 'b/g2')).toBe(idBefore('a/g'));
+  });
+
+  test('the root is empty, or another one: refused, nothing recorded; trusted: recorded', () => {
+    expect(() =>
+      restarted(small, (root) => {
+        for (const path of ['a', 'b', 'f']) rmSync(join(root, path), { recursive: true });
+      }),
+    ).toThrow(expect.objectContaining({ code: 'SOURCE_DOUBTFUL' }));
+    expect(() =>
+      restarted(small, (root) => {
+        renameSync(root, `${root}.away`);
+        mkdirSync(root);
+        writeFileSync(join(root, 'other'), '');
+      }),
+    ).toThrow(expect.objectContaining({ code: 'SOURCE_DOUBTFUL' }));
+    const { tree } = restarted(
+      small,
+      (root) => {
+        for (const path of ['a', 'b', 'f']) rmSync(join(root, path), { recursive: true });
+      },
+      { trusted: true },
+    );
+    using _ = tree;
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+  });
+
+  test('more missing than maxDelete allows: refused, and all entries are still there', () => {
+    const many = (root: string): void => {
+      small(root);
+      for (let i = 0; i < 30; i++) writeFileSync(join(root, 'a/b/c', `f${i}`), '');
+    };
+    const { tree } = restarted(many, (root) => rmSync(join(root, 'a'), { recursive: true }), {
+      maxDeleteCount: 20,
+    });
+    using _ = tree;
+    const before = tree.store.stats.entries;
+    expect(() => tree.settle()).toThrow(expect.objectContaining({ code: 'SOURCE_DOUBTFUL' }));
+    expect(tree.store.stats.entries).toBe(before);
+    tree.stop();
+    tree.start({ trusted: true });
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+  });
+
+  test('overflow: a rescan repairs what was not heard of', () => {
+    using tree = new RecordedTree();
+    small(tree.root);
+    tree.start();
+    tree.settle();
+    const id = idOf(tree, 'a/f');
+    renameSync(join(tree.root, 'a/f'), join(tree.root, 'b/moved'));
+    chmodSync(join(tree.root, 'f'), 0o600);
+    mkdirSync(join(tree.root, 'new/deep'), { recursive: true });
+    tree.source.read();
+    tree.recorder.feed([{ type: 'overflow' }]);
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+    expect(idOf(tree, 'b/moved')).toBe(id);
+  });
+});
+
+test('kill -9 at any moment: the records are whole, and the next start repairs them', {
+  timeout: 120_000,
+}, async () => {
+  const base = mkdtempSync(join(tmpdir(), 'fam-kill-'));
+  try {
+    using tree = new RecordedTree({ base });
+    small(tree.root);
+    const runner = join(base, 'run.mjs');
+    const thread = workerFile(import.meta.url, '../source/tree-thread.ts');
+    writeFileSync(
+      runner,
+      `import { TreeThread } from ${JSON.stringify(thread)};
+       const tree = await TreeThread.start(
+         { root: ${JSON.stringify(tree.root)}, stateDir: ${JSON.stringify(join(base, 'state'))}, trustSource: true }, () => {});
+       console.log('ready');
+       process.stdin.on('end', () => process.exit(9)).resume();`,
+    );
+    for (let round = 0; round < 8; round++) {
+      const child = spawn(process.execPath, [runner], { stdio: ['pipe', 'pipe', 'inherit'] });
+      await once(child.stdout, 'data');
+      const work = round * 40;
+      for (let i = 0; i < 400; i++) {
+        const at = join(tree.root, `d${round}`, `${i % 7}`);
+        mkdirSync(at, { recursive: true });
+        writeFileSync(join(at, `${i}`), `${i}`);
+        if (i % 3 === 0) renameSync(join(at, `${i}`), join(tree.root, 'b', `${round}.${i}`));
+        if (i % 50 === 49) renameSync(at, join(tree.root, 'a/b', `${round}.${i}`));
+        if (i === work) child.kill('SIGKILL');
+        if (i % 20 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+      expect(child.signalCode).toBe('SIGKILL');
+      tree.start({ trusted: true });
+      expect(tree.store.fresh).toBe(false);
+      tree.settle();
+      expect(tree.differences()).toEqual([]);
+      tree.stop();
+    }
+  } finally {
+    rmSync(base, { recursive: true, force: true });
+  }
+});

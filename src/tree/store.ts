@@ -1,0 +1,611 @@
+// tree/: the durable record of a tree as POSIX has it, and what keeps it true: store (lmdb), recorder (events), scan.
+// May import core/, kernel/, runtime/. Nothing here knows of replicas' links, batches or wires.
+//
+// The store is used by a source for its tree and by a replica for its copy of the records.
+
+import { existsSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Database, type Key, open, type RootDatabase } from 'lmdb';
+import { pack, unpack } from 'msgpackr';
+import { z } from 'zod';
+import { type InodeId, rootId, type Seq } from '../core/attributes.ts';
+import { FamError } from '../core/errors.ts';
+import type { ByteString, Name } from '../core/name.ts';
+import { releaseMapped } from '../kernel/sys.ts';
+import { maxDepth } from './directories.ts';
+import {
+  type EntryKey,
+  type EntryValue,
+  entryCodec,
+  entryKey,
+  type IdentityKey,
+  identityKey,
+  inodeCodec,
+  type JournalValue,
+  journalCodec,
+  journalRecord,
+  type LinkKey,
+  linkKey,
+  numberCodec,
+  numberKey,
+} from './record-codec.ts';
+import type { EntryRecord, InodeRecord, JournalRecord } from './records.ts';
+import {
+  admitDatabase,
+  type Fresh,
+  readBootMark,
+  StoreLock,
+  syncPath,
+  writeBootMark,
+} from './store-files.ts';
+
+/** Address space of the map, not memory or disk: enough for some 200 million files. */
+const mapBytes = 64 * 1024 ** 3;
+
+const counters = z.object({
+  /** Last seq given out; last inode id given out. */
+  head: z.number().int().nonnegative(),
+  lastId: z.number().int().nonnegative(),
+  /** Nothing is known of single changes up to here: a cursor below it is reconciled by a walk. */
+  pruned: z.number().int().nonnegative(),
+  /** Living inodes and living entries. */
+  inodes: z.number().int().nonnegative(),
+  entries: z.number().int().nonnegative(),
+});
+type Counters = z.infer<typeof counters>;
+const noCounters: Counters = { head: 0, lastId: rootId, pruned: 0, inodes: 0, entries: 0 };
+
+/** Meta: inodes without a name that may still be found under another one (editor.ts); absent when there are none. */
+export const orphansKey = 'editor/orphans';
+
+/** How a meta value is checked when it comes from disk; zod schemas are such parsers. */
+export interface Parser<T> {
+  parse(value: unknown): T;
+}
+
+export interface TreeStoreOptions {
+  /**
+   * `owner`: takes the lock, decides about freshness, may write. `reader`: another thread of the owner's process, while
+   * the owner is open. Default `owner`.
+   */
+  readonly role?: 'owner' | 'reader';
+  /** False: `putInode` and `putEntry` keep no journal (replicas). Default true. */
+  readonly journal?: boolean;
+  /** Whose tree this is, for an owner who knows it without the store (a UUID). Default: what the store says, else a new one. */
+  readonly sourceId?: string;
+}
+
+/** One name of an inode. */
+export interface NameRef {
+  readonly parent: InodeId;
+  readonly name: Name;
+}
+
+/**
+ * One thread's handle on a tree's records.
+ *
+ * Concurrency: one writer (the owner), any number of reader handles in other threads of the same process; each handle
+ * belongs to one thread. All calls are synchronous. Reads inside `transaction` see its writes; reads outside see one
+ * snapshot until the event loop turns, or until `refresh()`.
+ */
+export class TreeStore implements Disposable {
+  /** Why the store was begun anew at this open; false when it goes on. */
+  readonly fresh: Fresh;
+  readonly sourceId: string;
+  readonly directory: string;
+  #epoch: number;
+  readonly #root: RootDatabase<unknown, string>;
+  readonly #meta: Database<unknown, string>;
+  readonly #inodes: Database<InodeRecord, number>;
+  readonly #entries: Database<EntryValue, EntryKey>;
+  readonly #links: Database<number, LinkKey>;
+  readonly #identities: Database<InodeId, IdentityKey>;
+  readonly #handles: Database<ByteString, number>;
+  readonly #journal: Database<JournalValue, number>;
+  readonly #journaled: boolean;
+  /** The database's file as /proc/self/maps shows it. */
+  readonly #mapped: string;
+  readonly #lock: StoreLock | undefined;
+  #counters: Counters = { ...noCounters };
+  #countersRead = false;
+  #changed = false;
+  #inTransaction = false;
+  #closed = false;
+
+  private constructor(
+    directory: string,
+    role: 'owner' | 'reader',
+    journaled: boolean,
+    sourceId: string | undefined,
+  ) {
+    this.directory = directory;
+    this.#journaled = journaled;
+    if (role === 'owner') {
+      this.#lock = StoreLock.take(directory);
+      const { mark, fresh } = admitDatabase(directory, sourceId);
+      this.sourceId = mark.sourceId;
+      this.#epoch = mark.epoch;
+      this.fresh = fresh !== false || existsSync(join(directory, 'db', 'data.mdb')) ? fresh : 'new';
+    } else {
+      this.#lock = undefined;
+      const mark = readBootMark(directory);
+      if (mark === undefined) {
+        throw new FamError(
+          'STATE_UNUSABLE',
+          `${directory} holds no store to read: it has to be opened by its owner first`,
+        );
+      }
+      this.sourceId = mark.sourceId;
+      this.#epoch = mark.epoch;
+      this.fresh = false;
+    }
+    try {
+      this.#root = open({
+        path: join(directory, 'db'),
+        noSubdir: false,
+        noSync: true,
+        mapSize: mapBytes,
+        maxDbs: 12,
+        encoding: 'binary',
+        keyEncoding: 'binary',
+      });
+      this.#mapped = realpathSync(join(directory, 'db', 'data.mdb'));
+      this.#meta = table(this.#root, 'meta', textKey, metaCodec);
+      this.#inodes = table(this.#root, 'inodes', numberKey, inodeCodec);
+      this.#entries = table(this.#root, 'entries', entryKey, entryCodec);
+      this.#links = table(this.#root, 'links', linkKey, numberCodec);
+      this.#identities = table(this.#root, 'identities', identityKey, numberCodec);
+      this.#handles = table(this.#root, 'handles', numberKey, bytesCodec);
+      this.#journal = table(this.#root, 'journal', numberKey, journalCodec);
+    } catch (error) {
+      this.#lock?.close();
+      throw new FamError('STATE_UNUSABLE', `cannot open the store in ${directory}: ${String(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** @throws FamError STATE_IN_USE, STATE_UNUSABLE */
+  static open(directory: string, options: TreeStoreOptions = {}): TreeStore {
+    return new TreeStore(directory, options.role ?? 'owner', options.journal ?? true, options.sourceId);
+  }
+
+  // --- transactions and snapshots -----------------------------------------------------------------------------------
+
+  /**
+   * Runs `action` and commits what it wrote; an exception aborts. Nested calls join the outer one. `action` is
+   * synchronous. After kill -9 of the process a commit holds (the page cache survives); see docs/decisions/0001.
+   */
+  transaction<T>(action: () => T): T {
+    if (this.#inTransaction) return action();
+    this.#inTransaction = true;
+    try {
+      return this.#root.transactionSync(() => {
+        const result = action();
+        if (this.#changed) this.#meta.putSync('counters', this.#counters);
+        return result;
+      });
+    } catch (error) {
+      this.#countersRead = false;
+      throw error;
+    } finally {
+      this.#changed = false;
+      this.#inTransaction = false;
+    }
+  }
+
+  /** Runs `action` against the newest committed state, all its reads against that one. Synchronous. */
+  snapshot<T>(action: () => T): T {
+    this.refresh();
+    return action();
+  }
+
+  /** From here on reads see the newest committed state. For threads that block and so never turn their event loop. */
+  refresh(): void {
+    if (this.#inTransaction) return;
+    this.#root.resetReadTxn();
+    if (this.#lock === undefined) this.#countersRead = false;
+  }
+
+  // --- inodes -------------------------------------------------------------------------------------------------------
+
+  inode(id: InodeId): InodeRecord | undefined {
+    const record = this.#inodes.get(id);
+    return record === undefined ? undefined : Object.assign(record, { id });
+  }
+
+  /** Every record, tombstones included, by id. */
+  *inodes(): IterableIterator<InodeRecord> {
+    for (const { key, value } of this.#inodes.getRange({})) yield Object.assign(value, { id: key });
+  }
+
+  /** Stores a living inode whose id is new. */
+  addInode(record: InodeRecord): void {
+    this.#inodes.putSync(record.id, record);
+    if (hasIdentity(record)) this.#identities.putSync([record.dev, record.inoHigh, record.inoLow], record.id);
+    this.#note(record.seq, undefined, record.id, '');
+    this.#count('inodes', 1);
+  }
+
+  /** Stores an entry of whose name the store knows nothing. */
+  addEntry(record: EntryRecord): void {
+    this.#entries.putSync([record.parent, record.name], record);
+    this.#note(record.seq, undefined, record.parent, record.name);
+    this.#count('entries', record.id === 0 ? 0 : 1);
+  }
+
+  /**
+   * Stores a record, its identity and its journal record.
+   * @param previous what `inode(id)` says now (undefined: nothing); passing it saves a read
+   */
+  putInode(record: InodeRecord, previous: InodeRecord | undefined = this.inode(record.id)): void {
+    const alive = record.links > 0;
+    const wasAlive = previous !== undefined && previous.links > 0;
+    this.#inodes.putSync(record.id, record);
+    if (previous === undefined || !sameObject(previous, record) || alive !== wasAlive) {
+      if (wasAlive) this.#dropIdentity(previous);
+      if (alive && hasIdentity(record))
+        this.#identities.putSync([record.dev, record.inoHigh, record.inoLow], record.id);
+    }
+    this.#note(record.seq, previous?.seq, record.id, '');
+    if (alive !== wasAlive) this.#count('inodes', alive ? 1 : -1);
+  }
+
+  /** Forgets an inode altogether: no tombstone, no journal record. Its names are the caller's affair. */
+  removeInode(id: InodeId, previous: InodeRecord | undefined = this.inode(id)): void {
+    if (previous === undefined) return;
+    this.#inodes.removeSync(id);
+    if (previous.links > 0) {
+      this.#dropIdentity(previous);
+      this.#count('inodes', -1);
+    }
+    if (this.#journaled && previous.seq > this.pruned) this.#journal.removeSync(previous.seq);
+  }
+
+  /** The living inode that this object of the file system is, by device and inode number (birth is the caller's check). */
+  idOfIdentity(dev: number, inoHigh: number, inoLow: number): InodeId | undefined {
+    return this.#identities.get([dev, inoHigh, inoLow]);
+  }
+
+  /** The file handle of a directory, as it was noted; with it the directory is found wherever it has been moved to. */
+  handleOf(id: InodeId): ByteString | undefined {
+    return this.#handles.get(id);
+  }
+
+  /** Inside a transaction. */
+  putHandle(id: InodeId, handle: ByteString): void {
+    this.#handles.putSync(id, handle);
+  }
+
+  /** Inside a transaction. */
+  removeHandle(id: InodeId): void {
+    this.#handles.removeSync(id);
+  }
+
+  #dropIdentity(record: InodeRecord): void {
+    const key: IdentityKey = [record.dev, record.inoHigh, record.inoLow];
+    if (this.#identities.get(key) === record.id) this.#identities.removeSync(key);
+  }
+
+  // --- entries ------------------------------------------------------------------------------------------------------
+
+  /** The entry, which may be a tombstone (id 0). */
+  entry(parent: InodeId, name: Name): EntryRecord | undefined {
+    const value = this.#entries.get([parent, name]);
+    return value === undefined ? undefined : { parent, name, id: value.id, seq: value.seq };
+  }
+
+  /** Stores an entry (id 0: a tombstone) and its journal record. Links and inodes are the caller's affair. */
+  putEntry(
+    record: EntryRecord,
+    previous: EntryRecord | undefined = this.entry(record.parent, record.name),
+  ): void {
+    this.#entries.putSync([record.parent, record.name], record);
+    this.#note(record.seq, previous?.seq, record.parent, record.name);
+    const alive = record.id !== 0;
+    if (alive !== (previous !== undefined && previous.id !== 0)) this.#count('entries', alive ? 1 : -1);
+  }
+
+  /** Forgets an entry altogether: no tombstone, no journal record. */
+  removeEntry(
+    parent: InodeId,
+    name: Name,
+    previous: EntryRecord | undefined = this.entry(parent, name),
+  ): void {
+    if (previous === undefined) return;
+    this.#entries.removeSync([parent, name]);
+    if (previous.id !== 0) this.#count('entries', -1);
+    if (this.#journaled && previous.seq > this.pruned) this.#journal.removeSync(previous.seq);
+  }
+
+  /** A directory's living entries in name byte order, from after `after`. */
+  *list(parent: InodeId, after: Name | '' = ''): IterableIterator<EntryRecord> {
+    for (const record of this.listAll(parent, after)) if (record.id !== 0) yield record;
+  }
+
+  /** The same with tombstones. */
+  *listAll(parent: InodeId, after: Name | '' = ''): IterableIterator<EntryRecord> {
+    for (const { key, value } of this.#entries.getRange({
+      start: [parent, after],
+      end: [parent + 1, ''],
+      exclusiveStart: after !== '',
+    })) {
+      const name = key[1];
+      if (name !== '') yield { parent, name, id: value.id, seq: value.seq };
+    }
+  }
+
+  // --- further names of inodes with several -----------------------------------------------------------------------------
+
+  /** Every name of an inode, the one in its record first. Empty for the root and for the dead. */
+  namesOf(id: InodeId, record: InodeRecord | undefined = this.inode(id)): NameRef[] {
+    if (record === undefined || record.links === 0 || record.name === '') return [];
+    const names: NameRef[] = [{ parent: record.parent, name: record.name }];
+    if (record.links > 1) names.push(...this.furtherNames(id));
+    return names;
+  }
+
+  furtherNames(id: InodeId): NameRef[] {
+    const names: NameRef[] = [];
+    for (const key of this.#links.getKeys({ start: [id, 0, ''], end: [id + 1, 0, ''] })) {
+      if (key[2] !== '') names.push({ parent: key[1], name: key[2] });
+    }
+    return names;
+  }
+
+  putFurtherName(id: InodeId, parent: InodeId, name: Name): void {
+    this.#links.putSync([id, parent, name], 0);
+  }
+
+  removeFurtherName(id: InodeId, parent: InodeId, name: Name): void {
+    this.#links.removeSync([id, parent, name]);
+  }
+
+  /** A path relative to the root, '' for the root itself; undefined when the inode is not (or no longer) in the tree. */
+  pathOf(id: InodeId): ByteString | undefined {
+    const parts: string[] = [];
+    for (let at = id; at !== rootId; ) {
+      const record = this.inode(at);
+      if (record === undefined || record.links === 0 || record.name === '' || parts.length > maxDepth)
+        return undefined;
+      parts.push(record.name);
+      at = record.parent;
+    }
+    return parts.reverse().join('/');
+  }
+
+  // --- sequence numbers, ids and the journal ----------------------------------------------------------------------------
+
+  /** The last seq given out. */
+  get head(): Seq {
+    return this.#read().head;
+  }
+
+  /** Cursors below this cannot be served from the journal. */
+  get pruned(): Seq {
+    return this.#read().pruned;
+  }
+
+  get stats(): { readonly inodes: number; readonly entries: number } {
+    const { inodes, entries } = this.#read();
+    return { inodes, entries };
+  }
+
+  /** Gives out the next seq. Inside a transaction. */
+  nextSeq(): Seq {
+    this.#changed = true;
+    this.#read().head += 1;
+    return this.#counters.head;
+  }
+
+  /** Gives out the next inode id; the root's (1) is never given out. Inside a transaction. */
+  nextId(): InodeId {
+    this.#changed = true;
+    this.#read().lastId += 1;
+    return this.#counters.lastId;
+  }
+
+  /** Declares everything up to `seq` a base without journal (first scan), or a replica's records as of `seq`. */
+  setBase(seq: Seq): void {
+    const now = this.#read();
+    this.#changed = true;
+    now.pruned = Math.max(now.pruned, seq);
+    now.head = Math.max(now.head, seq);
+  }
+
+  /** What changed last at each seq > `after` (and <= `to`), in seq order. Each living thing occurs once. */
+  *journal(after: Seq, to: Seq = Number.MAX_SAFE_INTEGER): IterableIterator<JournalRecord> {
+    for (const { key, value } of this.#journal.getRange({ start: after + 1 })) {
+      if (key > to) return;
+      yield journalRecord(key, value);
+    }
+  }
+
+  /**
+   * Forgets single changes up to `seq`, tombstones included: every known replica is past them. At most `limit` journal
+   * records at a time, so that no transaction is long. Returns true when all of it is done.
+   */
+  prune(seq: Seq, limit = 10_000): boolean {
+    return this.transaction(() => {
+      const records = [];
+      for (const record of this.journal(0, Math.min(seq, this.head))) {
+        records.push(record);
+        if (records.length >= limit) break;
+      }
+      for (const record of records) this.#forget(record);
+      const done = records.length < limit;
+      this.setBase(done ? Math.min(seq, this.head) : (records.at(-1)?.seq ?? 0));
+      return done;
+    });
+  }
+
+  #forget(record: JournalRecord): void {
+    this.#journal.removeSync(record.seq);
+    if (record.type === 'inode') {
+      const inode = this.inode(record.id);
+      if (inode !== undefined && inode.links === 0) this.#inodes.removeSync(record.id);
+    } else if (this.#entries.get([record.parent, record.name])?.id === 0) {
+      this.#entries.removeSync([record.parent, record.name]);
+    }
+  }
+
+  /** @param name '' for the inode `id` itself, else the entry of this name in the directory `id` */
+  #note(seq: Seq, previousSeq: Seq | undefined, id: InodeId, name: Name | ''): void {
+    if (!this.#journaled || seq === previousSeq) return;
+    const pruned = this.pruned;
+    if (previousSeq !== undefined && previousSeq > pruned) this.#journal.removeSync(previousSeq);
+    if (seq <= pruned) return;
+    const value: JournalValue = name === '' ? { type: 'inode', id } : { type: 'entry', parent: id, name };
+    this.#journal.putSync(seq, value);
+  }
+
+  // --- meta -------------------------------------------------------------------------------------------------------------
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** The source's past is in doubt, or a replica was promoted: (epoch, seq) must not be mistaken for what it was. Durable. */
+  raiseEpoch(): number {
+    const mark = readBootMark(this.directory);
+    if (mark === undefined) throw new FamError('STATE_UNUSABLE', `${this.directory}/boot has gone`);
+    this.#epoch += 1;
+    writeBootMark(this.directory, { ...mark, epoch: this.#epoch });
+    return this.#epoch;
+  }
+
+  /** A value that `setMeta` stored, checked by `schema`; undefined when there is none. */
+  meta<T>(key: string, schema: Parser<T>): T | undefined {
+    const value = this.#meta.get(key);
+    return value === undefined ? undefined : schema.parse(value);
+  }
+
+  /** Stores a MessagePack value under a key of the caller's (`recorder/...`, `replica/...`). */
+  /** No inode is between two names: what is recorded is a state of the tree. */
+  get isSettled(): boolean {
+    return this.#meta.get(orphansKey) === undefined;
+  }
+
+  setMeta(key: string, value: unknown): void {
+    this.transaction(() => this.#meta.putSync(key, value));
+  }
+
+  removeMeta(key: string): void {
+    this.transaction(() => this.#meta.removeSync(key));
+  }
+
+  /** Forgets every record (not the source's id and epoch): a replica at first contact. */
+  clear(): void {
+    this.transaction(() => {
+      for (const db of [
+        this.#inodes,
+        this.#entries,
+        this.#links,
+        this.#identities,
+        this.#handles,
+        this.#journal,
+        this.#meta,
+      ])
+        clearTable(db);
+      this.#counters = { ...noCounters };
+      this.#countersRead = true;
+      this.#changed = true;
+    });
+  }
+
+  #count(what: 'inodes' | 'entries', by: number): void {
+    this.#changed = true;
+    this.#read()[what] += by;
+  }
+
+  #read(): Counters {
+    if (!this.#countersRead) {
+      const stored = this.#meta.get('counters');
+      this.#counters = stored === undefined ? { ...noCounters } : counters.parse(stored);
+      this.#countersRead = true;
+    }
+    return this.#counters;
+  }
+
+  /**
+   * Gives back the resident memory that the map of the database takes: pages stay in the kernel's cache. Takes about a
+   * millisecond; for quiet moments.
+   */
+  releaseMemory(): void {
+    releaseMapped(this.#mapped);
+  }
+
+  // --- end --------------------------------------------------------------------------------------------------------------
+
+  /** Closes the handle; the owner syncs first and leaves the clean mark. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#lock !== undefined) syncPath(join(this.directory, 'db', 'data.mdb'));
+    // Without pending asynchronous writes (we make none) lmdb closes before it returns.
+    void this.#root.close();
+    if (this.#lock === undefined) return;
+    const mark = readBootMark(this.directory);
+    if (mark !== undefined) writeBootMark(this.directory, { ...mark, clean: true });
+    this.#lock.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function sameObject(a: InodeRecord, b: InodeRecord): boolean {
+  return a.inoLow === b.inoLow && a.inoHigh === b.inoHigh && a.dev === b.dev;
+}
+
+/** A replica's record in limbo or in the making has no object yet: inode number 0. */
+function hasIdentity(record: InodeRecord): boolean {
+  return record.inoLow !== 0 || record.inoHigh !== 0;
+}
+
+const textKey = {
+  writeKey: (key: string, target: Buffer, position: number): number =>
+    position + target.write(key, position, 'utf8'),
+  readKey: (source: Buffer, start: number, end: number): string => source.toString('utf8', start, end),
+};
+
+const metaCodec = {
+  encode: (value: unknown): Buffer => pack(value),
+  decode: (source: Uint8Array): unknown => unpack(source),
+};
+
+/** At most 255 bytes after their number: the buffer that lmdb-js hands to `decode` does not end where the value does. */
+const bytesCodec = {
+  encode: (value: ByteString): Buffer => Buffer.from(String.fromCharCode(value.length) + value, 'latin1'),
+  decode: (source: Uint8Array): ByteString => {
+    let value = '';
+    for (let i = 1; i <= (source[0] ?? 0); i++) value += String.fromCharCode(source[i] ?? 0);
+    return value;
+  },
+};
+
+interface KeyCodec<K> {
+  writeKey(key: K, target: Uint8Array, position: number): number;
+  readKey(source: Uint8Array, start: number, end: number): K;
+}
+
+interface ValueCodec<V> {
+  encode(value: V): Uint8Array;
+  decode(source: Uint8Array): V;
+}
+
+/** lmdb-js takes codecs for keys and values under names that its types know for the root database only. */
+function table<V, K extends Key>(
+  root: RootDatabase<unknown, string>,
+  name: string,
+  keys: KeyCodec<K>,
+  values: ValueCodec<V>,
+) {
+  const options = { name, keyEncoder: keys, encoder: values };
+  return root.openDB<V, K>(options);
+}
+
+function clearTable(db: { getKeys(): Iterable<unknown>; clearSync(): void }): void {
+  db.clearSync();
+}

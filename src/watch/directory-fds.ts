@@ -1,0 +1,123 @@
+// Descriptors of watched directories, for as long as there is work: opened step by step, so no path is too long and no
+// link is followed. All are closed before the thread sleeps: held, they would keep file systems from being unmounted.
+
+import type { ByteString } from '../core/name.ts';
+import {
+  AT_FDCWD,
+  EACCES,
+  ENOENT,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDONLY,
+} from '../kernel/constants.ts';
+import { close, openat } from '../kernel/entry-calls.ts';
+import { fstat, Stat } from '../kernel/stat.ts';
+import { identityOf } from './entry-code.ts';
+import type { Directory } from './shadow.ts';
+
+/** Well below the usual soft limit of 1,024 descriptors a process. */
+const maxOpen = 256;
+
+export class DirectoryFds {
+  readonly rootPath: ByteString;
+  readonly #root: Directory;
+  readonly #stat = new Stat();
+  /** In order of use, the oldest first. */
+  readonly #open = new Map<Directory, number>();
+
+  constructor(rootPath: ByteString, root: Directory) {
+    this.rootPath = rootPath;
+    this.#root = root;
+  }
+
+  /**
+   * A descriptor to list the directory with and to look names up from, valid until the next call; or -errno: ENOENT
+   * when another directory bears its name by now.
+   */
+  open(directory: Directory): number {
+    return this.#openStepwise(directory, true);
+  }
+
+  /** Like `open`, without the check of what bears the name now: for a caller that will learn of it otherwise. */
+  openUnchecked(directory: Directory): number {
+    return this.#openStepwise(directory, false);
+  }
+
+  #openStepwise(directory: Directory, isChecked: boolean): number {
+    const known = this.#open.get(directory);
+    if (known !== undefined) {
+      this.#open.delete(directory);
+      this.#open.set(directory, known);
+      return known;
+    }
+    const chain: Directory[] = [];
+    let parentFd: number = AT_FDCWD;
+    for (let at: Directory | undefined = directory; at !== undefined; at = at.parent) {
+      const fd = this.#open.get(at);
+      if (fd !== undefined) {
+        parentFd = fd;
+        break;
+      }
+      chain.push(at);
+    }
+    for (let next = chain.pop(); next !== undefined; next = chain.pop()) {
+      parentFd = this.#step(parentFd, next, isChecked);
+      if (parentFd < 0) return parentFd;
+    }
+    return parentFd;
+  }
+
+  #step(parentFd: number, directory: Directory, isChecked: boolean): number {
+    const isRoot = directory === this.#root;
+    const name = isRoot ? this.rootPath : directory.name;
+    const flags = O_DIRECTORY | (isRoot ? 0 : O_NOFOLLOW);
+    let fd = openat(parentFd, name, flags | O_RDONLY | O_NONBLOCK);
+    // Without the right to list it, names in it can still be looked up.
+    if (fd === -EACCES) fd = openat(parentFd, name, flags | O_PATH);
+    if (fd < 0) return fd;
+    if (!isChecked) {
+      this.keep(directory, fd);
+      return fd;
+    }
+    // RACE: another directory may have taken the name since it was recorded; what we hold is checked, not the name.
+    const result = fstat(fd, this.#stat);
+    const isIt =
+      result === 0 &&
+      (identityOf(this.#stat.inoHigh, this.#stat.inoLow) === directory.identity || this.#stat.isMountRoot);
+    if (!isIt) {
+      close(fd);
+      return result < 0 ? result : -ENOENT;
+    }
+    this.keep(directory, fd);
+    return fd;
+  }
+
+  /** Takes over a descriptor of the directory. */
+  keep(directory: Directory, fd: number): void {
+    const former = this.#open.get(directory);
+    if (former !== undefined && former !== fd) close(former);
+    this.#open.delete(directory);
+    this.#open.set(directory, fd);
+    if (this.#open.size <= maxOpen) return;
+    for (const [oldest, oldFd] of this.#open) {
+      this.#open.delete(oldest);
+      close(oldFd);
+      return;
+    }
+  }
+
+  forget(directory: Directory): void {
+    const fd = this.#open.get(directory);
+    if (fd === undefined) return;
+    this.#open.delete(directory);
+    close(fd);
+  }
+
+  /** Closes all: before a sleep, and at the end. */
+  release(): void {
+    for (const fd of this.#open.values()) close(fd);
+    this.#open.clear();
+  }
+}

@@ -1,0 +1,234 @@
+// One watch inside the watch thread: its trees, and what it hands out as the consumer takes it.
+
+import { dirname } from 'node:path/posix';
+import { FamError } from '../core/errors.ts';
+import { asName, type ByteString, displayBytes, type Name } from '../core/name.ts';
+import { AT_FDCWD, AT_NO_AUTOMOUNT } from '../kernel/constants.ts';
+import { Executions } from '../kernel/executions.ts';
+import { openEventSource } from '../kernel/open-event-source.ts';
+import { Stat, statx } from '../kernel/stat.ts';
+import { errnoName } from '../kernel/sys-error.ts';
+import { commandOf } from './command-of.ts';
+import { type WatchEventType, watchEventTypes } from './event.ts';
+import { pushFlat } from './flat-events.ts';
+import { InterestFilter } from './interest.ts';
+import { TreeListing } from './tree-listing.ts';
+import { TreeWatch } from './tree-watch.ts';
+import type {
+  FlatEvents,
+  FromWatchThread,
+  ThreadOptions,
+  ThreadRequest,
+  WatchNumber,
+} from './watch-messages.ts';
+
+/** Pages under way: one that is consumed, one that waits behind it. */
+const maxPagesUnderWay = 2;
+const maxEventsPerPage = 4096;
+
+interface SessionTree {
+  readonly tree: TreeWatch;
+  readonly executions: Executions | undefined;
+  listing: TreeListing | undefined;
+  /** The root's own `exists` has not been sent. */
+  isRootOwed: boolean;
+}
+
+/** A request about a directory, or about names in one. */
+interface Target {
+  readonly root: ByteString;
+  readonly recursive: boolean;
+  readonly names: Name[] | undefined;
+  readonly filter: readonly string[];
+}
+
+export class Session implements Disposable {
+  readonly #number: WatchNumber;
+  readonly #options: ThreadOptions;
+  readonly #post: (message: FromWatchThread) => void;
+  readonly #wanted: ReadonlySet<WatchEventType>;
+  readonly #trees: SessionTree[] = [];
+  /** What each page under way confirms once it is taken, the oldest first. */
+  readonly #underWay: (() => void)[] = [];
+  /** Of pages that were taken: what they confirm counts once all that the kernel had to tell by then has been read. */
+  readonly #toConfirm: (() => void)[] = [];
+  #isSuspended = false;
+
+  /** Watches everything that was asked for. Throws a FamError. */
+  constructor(number: WatchNumber, options: ThreadOptions, post: (message: FromWatchThread) => void) {
+    this.#number = number;
+    this.#options = options;
+    this.#post = post;
+    this.#wanted = new Set(options.events.length === 0 ? watchEventTypes : options.events);
+    try {
+      for (const target of targetsOf(options.requests)) this.#open(target);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    post({ type: 'ready', watch: number, reasons: this.#trees.map(({ tree }) => tree.reason) });
+  }
+
+  #open({ root, recursive, names, filter }: Target): void {
+    const { settleMs, followSymlinks } = this.#options;
+    // One watch of one directory is less for the kernel to do than a whole file system.
+    const monitor = this.#options.monitor ?? (recursive ? undefined : 'inotify');
+    const tree = new TreeWatch({
+      path: root,
+      filter: new InterestFilter({ recursive, names, filter }),
+      settleMs,
+      followSymlinks,
+      open: (fd) => openEventSource(monitor === undefined ? { root: fd } : { root: fd, monitor }),
+      onProblem: (path, code) => this.#post({ type: 'problem', watch: this.#number, path, code }),
+    });
+    const executions = this.#options.executions ? new Executions(root) : undefined;
+    this.#trees.push({ tree, executions, listing: undefined, isRootOwed: false });
+    tree.start();
+    const last = this.#trees.at(-1);
+    if (this.#options.initial && last !== undefined) {
+      last.listing = new TreeListing(tree.shadow, tree.filter);
+      tree.outbox.hold(true);
+      // The root has no entry in the listing.
+      last.isRootOwed = names === undefined;
+    }
+  }
+
+  get fds(): readonly number[] {
+    return this.#trees.flatMap(({ tree, executions }) =>
+      executions === undefined ? tree.fds : [...tree.fds, ...executions.fds],
+    );
+  }
+
+  get deadline(): number | undefined {
+    const deadlines = this.#trees.map(({ tree }) => tree.deadline).filter((at) => at !== undefined);
+    return deadlines.length === 0 ? undefined : Math.min(...deadlines);
+  }
+
+  woke(): void {
+    for (const { tree } of this.#trees) tree.woke();
+  }
+
+  /** True when there may be more to do at once. Throws a FamError when the watch cannot go on. */
+  turn(): boolean {
+    let more = false;
+    for (const { tree, executions } of this.#trees) {
+      more = tree.turn() || more;
+      for (const { type, path, pid } of executions?.read() ?? []) {
+        const relative = tree.relative(path);
+        if (relative === undefined || !tree.isTold(relative, false)) continue;
+        const command = commandOf(pid);
+        const event = { type, path: relative, kind: 'file', pid } as const;
+        tree.outbox.add(command === undefined ? event : { ...event, command });
+      }
+    }
+    if (!more && this.#trees.every(({ tree }) => tree.isQuiet)) {
+      for (const confirm of this.#toConfirm.splice(0)) confirm();
+    }
+    this.send();
+    return more;
+  }
+
+  taken(): void {
+    const confirm = this.#underWay.shift();
+    if (confirm !== undefined) this.#toConfirm.push(confirm);
+    this.send();
+  }
+
+  suspend(): void {
+    this.#isSuspended = true;
+  }
+
+  resume(): void {
+    this.#isSuspended = false;
+    this.send();
+  }
+
+  /** Hands out what waits, as far as the consumer has room. */
+  send(): void {
+    if (this.#isSuspended) return;
+    for (const entry of this.#trees) {
+      const { tree } = entry;
+      const root = tree.path;
+      while (this.#underWay.length < maxPagesUnderWay && entry.listing !== undefined) {
+        if (entry.isRootOwed) {
+          entry.isRootOwed = false;
+          if (this.#wanted.has('exists')) this.#sendOne(root, 'exists', () => {});
+          continue;
+        }
+        const directories = entry.listing.take();
+        if (directories.length === 0) {
+          entry.listing = undefined;
+          // Also where nobody wants to hear of it: what comes before it has been seen when it has.
+          this.#sendOne(root, 'endExist', () => tree.outbox.hold(false));
+        } else if (this.#wanted.has('exists')) {
+          this.#send({ type: 'listing', watch: this.#number, root, directories }, () => {});
+        }
+      }
+      while (
+        this.#underWay.length < maxPagesUnderWay &&
+        !tree.outbox.isEmpty &&
+        entry.listing === undefined
+      ) {
+        const events: FlatEvents = [];
+        for (const event of tree.outbox.take(maxEventsPerPage)) {
+          if (this.#wanted.has(event.type)) pushFlat(events, event);
+        }
+        const { given } = tree.outbox;
+        if (events.length > 0)
+          this.#send({ type: 'events', watch: this.#number, root, events }, () => tree.outbox.confirm(given));
+      }
+    }
+  }
+
+  #sendOne(root: ByteString, type: 'exists' | 'endExist', taken: () => void): void {
+    const events: FlatEvents = [];
+    if (this.#wanted.has(type)) pushFlat(events, { type, path: '', kind: 'directory' });
+    this.#send({ type: 'events', watch: this.#number, root, events }, taken);
+  }
+
+  #send(page: FromWatchThread, taken: () => void): void {
+    this.#underWay.push(taken);
+    this.#post(page);
+  }
+
+  close(): void {
+    for (const { tree, executions } of this.#trees) {
+      tree.close();
+      executions?.close();
+    }
+    this.#trees.length = 0;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** Files are watched as names in their directory, so that they can be replaced; several in one directory share a watch. */
+function targetsOf(requests: readonly ThreadRequest[]): Target[] {
+  const targets: Target[] = [];
+  const byDirectory = new Map<ByteString, Target>();
+  const stat = new Stat();
+  for (const { path, recursive, filter } of requests) {
+    const result = statx(AT_FDCWD, path, stat, AT_NO_AUTOMOUNT);
+    if (result === 0 && stat.isDirectory) {
+      targets.push({ root: path, recursive, names: undefined, filter });
+      continue;
+    }
+    const directory = dirname(path);
+    const name = asName(path.slice(path.lastIndexOf('/') + 1));
+    const parent = statx(AT_FDCWD, directory, stat, AT_NO_AUTOMOUNT);
+    if (name === undefined || parent < 0 || !stat.isDirectory) {
+      const why = result < 0 ? errnoName(result) : 'ENOTDIR';
+      throw new FamError('SOURCE_MISSING', `cannot watch ${displayBytes(path)}: ${why}`);
+    }
+    const known = byDirectory.get(directory);
+    if (known?.names !== undefined) known.names.push(name);
+    else {
+      const target = { root: directory, recursive: false, names: [name], filter: [] };
+      byDirectory.set(directory, target);
+      targets.push(target);
+    }
+  }
+  return targets;
+}

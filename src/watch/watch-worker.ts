@@ -1,0 +1,106 @@
+// The watch thread: sleeps until the kernel has events or the main thread has a message, and turns the one into the other.
+
+import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
+import { FamError } from '../core/errors.ts';
+import { Epoll } from '../kernel/epoll.ts';
+import { drainEventfd, eventfd } from '../kernel/poll.ts';
+import { check } from '../kernel/sys-error.ts';
+import { Session } from './session.ts';
+import type { FromWatchThread, ToWatchThread, WatchNumber } from './watch-messages.ts';
+
+const port = parentPort;
+if (port === null) throw new Error('watch-worker is a thread entry');
+
+const sessions = new Map<WatchNumber, Session>();
+const wakeFd = check(eventfd(), 'eventfd');
+let isEnding = false;
+
+function post(message: FromWatchThread): void {
+  port?.postMessage(message);
+}
+
+/** A watch that fails takes nothing but itself along. */
+function guarded(watch: WatchNumber, act: () => boolean): boolean {
+  try {
+    return act();
+  } catch (error) {
+    sessions.get(watch)?.close();
+    sessions.delete(watch);
+    const known = error instanceof FamError ? error : undefined;
+    const message = error instanceof Error ? error.message : String(error);
+    post({
+      type: 'failed',
+      watch,
+      code: known?.code ?? 'INTERNAL',
+      message,
+      retryable: known?.retryable ?? false,
+    });
+    return false;
+  }
+}
+
+function receive(message: ToWatchThread): void {
+  if (message.type === 'end') {
+    isEnding = true;
+    return;
+  }
+  const { watch } = message;
+  const session = sessions.get(watch);
+  guarded(watch, () => {
+    switch (message.type) {
+      case 'open':
+        sessions.set(watch, new Session(watch, message.options, post));
+        sessions.get(watch)?.send();
+        break;
+      case 'taken':
+        session?.taken();
+        break;
+      case 'suspend':
+        session?.suspend();
+        break;
+      case 'resume':
+        session?.resume();
+        break;
+      case 'close':
+        session?.close();
+        sessions.delete(watch);
+        post({ type: 'closed', watch });
+        break;
+    }
+    return false;
+  });
+}
+
+function receiveAll(): void {
+  if (port === null) return;
+  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
+    // Only the main thread's handle (watch-thread.ts) posts here.
+    receive(next.message as ToWatchThread);
+  }
+}
+
+/** Runs until told to end: the thread's own event loop never turns, so that waking costs one system call. */
+function run(): void {
+  using epoll = new Epoll();
+  let more = false;
+  while (!isEnding) {
+    const fds = [...sessions.values()].flatMap((session) => session.fds);
+    epoll.set([wakeFd, ...fds]);
+    const deadline = Math.min(...[...sessions.values()].map((session) => session.deadline ?? Infinity));
+    const timeout = more ? 0 : deadline === Infinity ? undefined : Math.max(0, deadline - performance.now());
+    const ready = epoll.wait(timeout);
+    if (!more) for (const session of sessions.values()) session.woke();
+    if (ready.includes(wakeFd)) {
+      drainEventfd(wakeFd);
+      receiveAll();
+    }
+    more = false;
+    for (const [number, session] of sessions) more = guarded(number, () => session.turn()) || more;
+  }
+  for (const session of sessions.values()) session.close();
+}
+
+post({ type: 'started', wakeFd });
+receiveAll();
+run();
+port.close();

@@ -1,0 +1,92 @@
+// Control messages: a type byte and one MessagePack map, checked by zod before anyone sees it.
+
+import { Packr, Unpackr } from 'msgpackr';
+import * as z from 'zod/mini';
+import { type ErrorCode, exitCodes, FamError } from '../core/errors.ts';
+import { isPlainMessagePack } from './message-pack.ts';
+import type { Extras, Failed, Hello, Problems, Reconciled, Welcome } from './messages.ts';
+
+export type ControlMessage = Hello | Welcome | Reconciled | Problems | Failed | Extras;
+
+const packr = new Packr({ useRecords: false, variableMapSize: true });
+const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
+
+/** A text that goes into logs and records: long enough for any path, short enough for any screen. */
+const text = z.string().check(z.maxLength(8192));
+const count = z.int().check(z.nonnegative());
+const errorCode = z.custom<ErrorCode>(
+  (value) => typeof value === 'string' && Object.hasOwn(exitCodes, value),
+);
+
+const owed = z.object({ id: z.int().check(z.positive()), contentSeq: count, received: count });
+const state = z.object({ sourceId: text, epoch: count, cursor: count, pending: z.array(owed) });
+const problem = z.object({ path: text, action: text, code: text });
+
+const idMap = z.array(z.object({ from: count, to: count, target: text }));
+const attributeRules = z.object({ owners: idMap, groups: idMap, chmod: text });
+
+const schemas = {
+  hello: z.object({
+    type: z.literal('hello'),
+    protocol: count,
+    version: text,
+    root: text,
+    pid: count,
+    empty: z.boolean(),
+    state: z.nullable(state),
+    lacks: z.array(text),
+  }),
+  welcome: z.object({
+    type: z.literal('welcome'),
+    protocol: count,
+    version: text,
+    sourceId: text,
+    epoch: count,
+    mode: z.enum(['resume', 'reconcile']),
+    init: z.boolean(),
+    durability: z.enum(['none', 'batch', 'file']),
+    attributeRules: z.optional(attributeRules),
+  }),
+  reconciled: z.object({ type: z.literal('reconciled'), seq: count }),
+  problems: z.object({ type: z.literal('problems'), problems: z.array(problem) }),
+  failed: z.object({ type: z.literal('failed'), code: errorCode, message: text, retryable: z.boolean() }),
+  extras: z.object({ type: z.literal('extras'), count, paths: z.array(text) }),
+} as const;
+
+/** @param type the frame's type byte; the map holds everything but `type`. */
+export function encodeControl(type: number, message: ControlMessage): Uint8Array {
+  const { type: _, ...fields } = message;
+  const body = packr.pack(fields);
+  const frame = Buffer.allocUnsafeSlow(1 + body.length);
+  frame[0] = type;
+  frame.set(body, 1);
+  return frame;
+}
+
+export const decodeHello = (frame: Uint8Array): Hello => decode('hello', schemas.hello, frame);
+export const decodeWelcome = (frame: Uint8Array): Welcome => decode('welcome', schemas.welcome, frame);
+export const decodeReconciled = (frame: Uint8Array): Reconciled =>
+  decode('reconciled', schemas.reconciled, frame);
+export const decodeProblems = (frame: Uint8Array): Problems => decode('problems', schemas.problems, frame);
+export const decodeFailed = (frame: Uint8Array): Failed => decode('failed', schemas.failed, frame);
+export const decodeExtras = (frame: Uint8Array): Extras => decode('extras', schemas.extras, frame);
+
+function decode<T>(name: ControlMessage['type'], schema: z.ZodMiniType<T>, frame: Uint8Array): T {
+  let fields: unknown;
+  if (!isPlainMessagePack(frame, 1)) {
+    throw new FamError('PROTOCOL', `${name} message is not plain MessagePack (at byte 1 of ${frame.length})`);
+  }
+  try {
+    fields = unpackr.unpack(frame.subarray(1));
+  } catch (cause) {
+    throw new FamError('PROTOCOL', `${name} message is not MessagePack (at byte 1 of ${frame.length})`, {
+      cause,
+    });
+  }
+  const message = typeof fields === 'object' && fields !== null ? { ...fields, type: name } : fields;
+  const parsed = schema.safeParse(message);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const where = issue === undefined || issue.path.length === 0 ? '' : ` at ${issue.path.join('.')}`;
+  throw new FamError('PROTOCOL', `${name} message is malformed${where}: ${issue?.message ?? 'unknown'}`);
+}

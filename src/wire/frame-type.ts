@@ -1,0 +1,31 @@
+// The first byte of each frame (docs/protocol.md). The numbers are the protocol: never reuse one.
+
+export const FrameType = {
+  hello: 1,
+  welcome: 2,
+  batch: 3,
+  listing: 4,
+  wants: 5,
+  contents: 6,
+  reconciled: 7,
+  stream: 8,
+  ack: 9,
+  problems: 10,
+  ping: 11,
+  pong: 12,
+  failed: 13,
+  bye: 15,
+  extras: 16,
+  checkpoint: 17,
+  'base-wanted': 18,
+  base: 19,
+  'digests-wanted': 20,
+  digests: 21,
+  version: 22,
+} as const;
+
+/** A ping or a pong: answered (or noted) where frames arrive, never by whoever is busy with the tree. */
+export function heartbeatOf(frame: Uint8Array): 'ping' | 'pong' | undefined {
+  if (frame.length !== 1) return undefined;
+  return frame[0] === FrameType.ping ? 'ping' : frame[0] === FrameType.pong ? 'pong' : undefined;
+}

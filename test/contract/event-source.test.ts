@@ -1,0 +1,332 @@
+import { execFileSync } from 'node:child_process';
+import {
+  appendFileSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { describe, expect, test } from 'vitest';
+import { FamError } from '../../src/core/errors.ts';
+import { asName } from '../../src/core/name.ts';
+import { Hint } from '../../src/kernel/event-source.ts';
+import { FanotifySource } from '../../src/kernel/fanotify.ts';
+import { InotifySource, watchLimitAdvice } from '../../src/kernel/inotify.ts';
+import { openEventSource } from '../../src/kernel/open-event-source.ts';
+import {
+  AT_FDCWD,
+  check,
+  close,
+  eventfd,
+  nameToHandleAt,
+  O_DIRECTORY,
+  O_RDONLY,
+  O_WRONLY,
+  openat,
+  openByHandleAt,
+  poll,
+  Stat,
+  SysError,
+  signalEventfd,
+  statx,
+} from '../../src/kernel/sys.ts';
+import { workerFile } from '../../src/runtime/worker-file.ts';
+import { eventSourceContract } from './event-source.ts';
+import { type FileSystemType, fileSystemTypes, whyNotMountable, withFileSystem } from './filesystems.ts';
+import { Listener } from './listener.ts';
+
+/** The repository's built modules, for threads and for processes of other users. */
+function built(module: string): string {
+  const file = workerFile(new URL('../../src/x.ts', import.meta.url).href, module);
+  return file instanceof URL ? file.href : pathToFileURL(file).href;
+}
+
+/** A test that is skipped, with the reason in its title, where one of the file systems cannot be mounted. */
+function testOn(types: readonly FileSystemType[], title: string, body: () => void | Promise<void>): void {
+  const reason = types.map(whyNotMountable).find((why) => why !== undefined);
+  if (reason === undefined) test(title, body);
+  else describe.skipIf(true)(`(skipped: ${reason})`, () => test(title, body));
+}
+
+for (const fileSystem of fileSystemTypes) {
+  const reason = whyNotMountable(fileSystem);
+  const burst = fileSystem === 'tmpfs' || fileSystem === 'ext4' ? 100_000 : 20_000;
+  describe.skipIf(reason !== undefined)(
+    `${fileSystem}${reason === undefined ? '' : ` (skipped: ${reason})`}`,
+    () => {
+      // overlayfs without nfs_export gives no handles: fanotify refuses, which is tested below.
+      if (fileSystem !== 'overlay') {
+        describe('fanotify', () => {
+          eventSourceContract({
+            fileSystem,
+            open: (fd, { smallQueue, ...options }) =>
+              new FanotifySource(fd, {
+                ...options,
+                unlimitedQueue: smallQueue !== true,
+                nameOf: () => undefined,
+              }),
+            knowsPids: true,
+            pairsRenames: true,
+            unlimitedQueue: true,
+            burst,
+          });
+        });
+      }
+      if (fileSystem === 'tmpfs') {
+        describe('fanotify without FAN_RENAME', () => {
+          eventSourceContract({
+            fileSystem,
+            open: (fd, { smallQueue, ...options }) =>
+              new FanotifySource(fd, {
+                ...options,
+                unlimitedQueue: smallQueue !== true,
+                renameEvents: false,
+              }),
+            knowsPids: true,
+            pairsRenames: false,
+            unlimitedQueue: true,
+            burst: 20_000,
+          });
+        });
+      }
+      describe('inotify', () => {
+        eventSourceContract({
+          fileSystem,
+          open: (fd) => new InotifySource(fd),
+          knowsPids: false,
+          pairsRenames: true,
+          unlimitedQueue: false,
+          burst,
+        });
+      });
+    },
+  );
+}
+
+describe('openEventSource', () => {
+  test('takes fanotify where it can, on a btrfs subvolume too', async () => {
+    for (const type of ['tmpfs', 'btrfs-subvolume'] as const) {
+      if (whyNotMountable(type) !== undefined) continue;
+      await withFileSystem(type, (root) => {
+        const { source, reason } = openEventSource({ root });
+        source.close();
+        expect(source.monitor).toBe('fanotify');
+        expect(reason).toContain('one mark');
+      });
+    }
+  });
+
+  testOn(
+    ['overlay'],
+    'falls back to inotify on overlayfs, says why, and refuses when fanotify is demanded',
+    async () => {
+      await withFileSystem('overlay', (root) => {
+        const { source, reason } = openEventSource({ root });
+        source.close();
+        expect(source.monitor).toBe('inotify');
+        expect(reason).toContain('overlayfs gives no file handles');
+        const demand = () => openEventSource({ root, monitor: 'fanotify' });
+        expect(demand).toThrow(FamError);
+        expect(demand).toThrow(expect.objectContaining({ code: 'MONITOR_UNAVAILABLE' }));
+      });
+    },
+  );
+
+  test('falls back to inotify without privilege, and names what is missing', () => {
+    const script = `
+      const { openEventSource } = await import(${JSON.stringify(built('./kernel/open-event-source.ts'))});
+      const { source, reason } = openEventSource({ root: '/' });
+      console.log(source.monitor, reason);
+      source.close();`;
+    const output = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+      uid: 65534,
+      gid: 65534,
+      cwd: '/',
+      encoding: 'utf8',
+    });
+    expect(output).toMatch(/^inotify .*CAP_SYS_ADMIN/);
+  });
+
+  test('of a root that is missing throws', () => {
+    expect(() => openEventSource({ root: '/nowhere/at/all' })).toThrow(SysError);
+  });
+});
+
+testOn(
+  ['tmpfs', 'overlay'],
+  'fanotify refuses to add a directory of a file system that it cannot mark',
+  async () => {
+    await withFileSystem('tmpfs', async (root) => {
+      await withFileSystem('overlay', (overlay) => {
+        mkdirSync(join(root, 'over'));
+        execFileSync('mount', ['--bind', overlay, join(root, 'over')]);
+        const fd = openSync(root, 'r');
+        const over = openSync(join(root, 'over'), 'r');
+        const source = new FanotifySource(fd);
+        try {
+          expect(() => source.add(over, 2)).toThrow(expect.objectContaining({ code: 'EOPNOTSUPP' }));
+        } finally {
+          source.close();
+          closeSync(fd);
+          closeSync(over);
+          execFileSync('umount', [join(root, 'over')]);
+        }
+      });
+    });
+  },
+);
+
+testOn(['tmpfs'], 'inotify: add throws ENOSPC at the watch limit, and the advice names it', async () => {
+  const limitPath = '/proc/sys/fs/inotify/max_user_watches';
+  const limit = readFileSync(limitPath, 'utf8').trim();
+  await withFileSystem('tmpfs', (root) => {
+    const fd = openSync(root, 'r');
+    // A user of its own, so that nobody else on the machine meets the limit.
+    const script = `
+      const { InotifySource, watchLimitAdvice } = await import(${JSON.stringify(built('./kernel/inotify.ts'))});
+      const { closeSync, mkdirSync, openSync } = await import('node:fs');
+      const source = new InotifySource(openSync('.', 'r'));
+      try {
+        for (let i = 0; ; i++) {
+          mkdirSync('d' + i);
+          const fd = openSync('d' + i, 'r');
+          source.add(fd, i);
+          closeSync(fd);
+        }
+      } catch (error) {
+        console.log(error.code, watchLimitAdvice(100));
+      }`;
+    execFileSync('chown', ['65534', root]);
+    const output = execFileSync(
+      'unshare',
+      [
+        '--user',
+        '--map-root-user',
+        'sh',
+        '-c',
+        `echo 50 > /proc/sys/user/max_inotify_watches; exec "$0" --input-type=module -e "$1"`,
+        process.execPath,
+        script,
+      ],
+      { cwd: root, encoding: 'utf8' },
+    );
+    closeSync(fd);
+    expect(output).toMatch(/^ENOSPC .*sysctl fs\.inotify\.max_user_watches=\d+/);
+    expect(readdirSync(root).length).toBeLessThan(60);
+  });
+  expect(readFileSync(limitPath, 'utf8').trim()).toBe(limit);
+  expect(watchLimitAdvice(10)).toContain(`limit of ${limit} inotify watches`);
+});
+
+test('fanotify: what is written through a file handle is told by inode while the kernel knows no name', async () => {
+  for (const type of ['ext4', 'xfs', 'btrfs', 'btrfs-subvolume', 'tmpfs'] as const) {
+    if (whyNotMountable(type) !== undefined) continue;
+    await withFileSystem(type, (root) => {
+      writeFileSync(join(root, 'file'), 'x');
+      const wanted = new Stat();
+      const rootFd = check(openat(AT_FDCWD, root, O_RDONLY | O_DIRECTORY), 'open');
+      check(statx(rootFd, 'file', wanted), 'statx');
+      const handle = nameToHandleAt(rootFd, 'file');
+      if (typeof handle === 'number') throw new SysError(handle, 'handle');
+      // The kernel forgets the name, as after a reboot.
+      execFileSync('sync');
+      writeFileSync('/proc/sys/vm/drop_caches', '2');
+      const name = asName('name from the index');
+      if (name === undefined) throw new Error('not a name');
+      const source = new FanotifySource(rootFd, {
+        nameOf: (dev, inoHigh, inoLow) =>
+          dev === wanted.dev && inoHigh === wanted.inoHigh && inoLow === wanted.inoLow
+            ? { directory: 7, name }
+            : undefined,
+      });
+      try {
+        const listener = new Listener(source);
+        listener.add(root, 1);
+        const fd = check(openByHandleAt(rootFd, handle.handle, O_WRONLY), 'open by handle');
+        closeSync(fd);
+        listener.until(`an event on ${type}`, () => listener.names.size > 0);
+        // tmpfs never forgets a name: it lives in the cache.
+        const [tag, shown] = type === 'tmpfs' ? [1, 'file'] : [7, name];
+        listener.untilHints(tag, shown, Hint.closedWrite);
+        // With a name again it is told by name.
+        appendFileSync(join(root, 'file'), 'more');
+        listener.untilHints(1, 'file', Hint.modified | Hint.closedWrite);
+      } finally {
+        source.close();
+        close(rootFd);
+      }
+    });
+  }
+});
+
+testOn(
+  ['tmpfs'],
+  'inotify: half a rename is held back for its other half, and no longer than it says',
+  async () => {
+    await withFileSystem('tmpfs', (root) => {
+      const outside = join(root, 'outside');
+      const watched = join(root, 'watched');
+      mkdirSync(outside);
+      mkdirSync(watched);
+      writeFileSync(join(watched, 'file'), '');
+      const fd = openSync(watched, 'r');
+      const source = new InotifySource(fd);
+      try {
+        source.add(fd, 1);
+        renameSync(join(watched, 'file'), join(outside, 'file'));
+        expect(source.read()).toEqual([]);
+        const until = source.pendingUntil ?? 0;
+        const early = source.read();
+        if (performance.now() < until) expect(early).toEqual([]);
+        poll([], Math.max(0, until - performance.now()));
+        expect([...early, ...source.read()]).toMatchObject([{ type: 'name', directory: 1, name: 'file' }]);
+        expect(source.pendingUntil).toBeUndefined();
+      } finally {
+        source.close();
+        closeSync(fd);
+      }
+    });
+  },
+);
+
+testOn(['tmpfs'], 'a thread that is blocked in poll ends when the eventfd is signalled', async () => {
+  await withFileSystem('tmpfs', async (root) => {
+    const { source } = openEventSource({ root });
+    const wake = check(eventfd(), 'eventfd');
+    const worker = new Worker(
+      `const { parentPort, workerData } = require('node:worker_threads');
+       import(workerData.sys).then((sys) => parentPort.postMessage(sys.poll(workerData.fds)));`,
+      { eval: true, workerData: { sys: built('./kernel/sys.ts'), fds: [...source.fds, wake] } },
+    );
+    try {
+      const answer = new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
+      await expect.poll(threadsInPpoll, { timeout: 10_000 }).toBeGreaterThan(0);
+      signalEventfd(wake);
+      expect(await answer).toEqual([source.fds.length]);
+    } finally {
+      await worker.terminate();
+      source.close();
+      close(wake);
+    }
+  });
+});
+
+/** How many threads of this process sleep in ppoll(2). */
+function threadsInPpoll(): number {
+  const ppoll = process.arch === 'x64' ? 271 : 73;
+  let count = 0;
+  for (const thread of readdirSync('/proc/self/task')) {
+    try {
+      if (readFileSync(`/proc/self/task/${thread}/syscall`, 'latin1').startsWith(`${ppoll} `)) count++;
+    } catch {
+      // The thread has ended.
+    }
+  }
+  return count;
+}

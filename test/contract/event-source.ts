@@ -1,0 +1,437 @@
+// What every EventSource does, whichever kernel facility it stands on and whatever the file system.
+
+import { execFileSync } from 'node:child_process';
+import {
+  appendFileSync,
+  chmodSync,
+  closeSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type EventSource, Hint } from '../../src/kernel/event-source.ts';
+import { AT_FDCWD, check, RENAME_EXCHANGE, renameat2 } from '../../src/kernel/sys.ts';
+import type { FileSystemType } from './filesystems.ts';
+import { type MountedFileSystem, mountFileSystem } from './filesystems.ts';
+import { Listener, TreeFollower } from './listener.ts';
+
+export interface EventSourceContract {
+  readonly fileSystem: FileSystemType;
+  /** Opens the source under test on a root. `smallQueue`: with the kernel's own limit on the queue. */
+  open(rootFd: number, options: { ownPids?: ReadonlySet<number>; smallQueue?: boolean }): EventSource;
+  /** Whether events name the process. */
+  readonly knowsPids: boolean;
+  /** Whether both names of a rename come as one event. */
+  readonly pairsRenames: boolean;
+  /** Whether the queue is bounded by memory only. */
+  readonly unlimitedQueue: boolean;
+  /** Files of the burst. */
+  readonly burst: number;
+}
+
+const rootTag = 1;
+const subTag = 2;
+const { appeared, vanished, modified, closedWrite, attributes, directory, moved } = Hint;
+
+/** Bytes as Node takes them where a name is not UTF-8. */
+function rawPath(folder: string, name: string): Buffer {
+  return Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(name, 'latin1')]);
+}
+
+export function eventSourceContract(contract: EventSourceContract): void {
+  let mounted: MountedFileSystem;
+  let root: string;
+  let outside: string;
+  let source: EventSource;
+  let opened: EventSource | undefined;
+  let listener: Listener;
+
+  function open(options: { ownPids?: ReadonlySet<number>; smallQueue?: boolean } = {}): void {
+    openAt(root, options);
+  }
+
+  function openAt(path: string, options: { ownPids?: ReadonlySet<number>; smallQueue?: boolean } = {}): void {
+    const fd = openSync(path, 'r');
+    try {
+      source = contract.open(fd, options);
+      opened = source;
+    } finally {
+      closeSync(fd);
+    }
+    listener = new Listener(source);
+    listener.add(path, rootTag);
+  }
+
+  beforeEach(() => {
+    mounted = mountFileSystem(contract.fileSystem);
+    root = join(mounted.path, 'root');
+    outside = join(mounted.path, 'outside');
+    mkdirSync(join(root, 'sub'), { recursive: true });
+    mkdirSync(outside);
+  });
+  afterEach(() => {
+    // A source that could not be opened leaves nothing to close, but a file system to unmount.
+    opened?.close();
+    opened = undefined;
+    mounted.unmount();
+  });
+
+  describe('a name', () => {
+    beforeEach(() => {
+      open();
+      listener.add(join(root, 'sub'), subTag);
+    });
+
+    test('appears, is modified, closed, changed and vanishes', () => {
+      const path = join(root, 'file');
+      const fd = openSync(path, 'w');
+      listener.untilHints(rootTag, 'file', appeared);
+      writeSync(fd, 'content');
+      listener.untilHints(rootTag, 'file', modified);
+      expect(listener.hints(rootTag, 'file') & closedWrite).toBe(0);
+      closeSync(fd);
+      listener.untilHints(rootTag, 'file', closedWrite);
+      expect(listener.hints(rootTag, 'file') & (attributes | directory | vanished)).toBe(0);
+      chmodSync(path, 0o600);
+      listener.untilHints(rootTag, 'file', attributes);
+      unlinkSync(path);
+      listener.untilHints(rootTag, 'file', vanished);
+      for (const event of listener.events) {
+        expect(event).toMatchObject({ type: 'name', pid: contract.knowsPids ? process.pid : 0 });
+      }
+    });
+
+    test('of a symlink, a hard link, a FIFO and a directory appears', () => {
+      symlinkSync('nowhere', join(root, 'symlink'));
+      writeFileSync(join(outside, 'target'), '');
+      linkSync(join(outside, 'target'), join(root, 'hard'));
+      execFileSync('mkfifo', [join(root, 'fifo')]);
+      mkdirSync(join(root, 'folder'));
+      for (const name of ['symlink', 'hard', 'fifo']) listener.untilHints(rootTag, name, appeared);
+      listener.untilHints(rootTag, 'folder', appeared | directory);
+      rmdirSync(join(root, 'folder'));
+      listener.untilHints(rootTag, 'folder', vanished | directory);
+    });
+
+    test('whose times alone are set is changed', () => {
+      writeFileSync(join(root, 'dated'), '');
+      listener.untilHints(rootTag, 'dated', closedWrite);
+      listener.forget();
+      utimesSync(join(root, 'dated'), 5, 5);
+      listener.untilHints(rootTag, 'dated', attributes);
+    });
+
+    test('of a directory whose mode changes is told under its own tag', () => {
+      chmodSync(join(root, 'sub'), 0o700);
+      listener.untilHints(subTag, '', attributes | directory);
+    });
+
+    test('of any bytes arrives as these bytes', () => {
+      const names = [
+        '\xff\xfe invalid',
+        '\xe4\xb8\xad',
+        'new\nline',
+        '\x01',
+        'x'.repeat(255),
+        '\x80'.repeat(255),
+        '...',
+      ];
+      for (const name of names) writeFileSync(rawPath(root, name), '');
+      for (const name of names) listener.untilHints(rootTag, name, appeared | closedWrite);
+      expect([...listener.names].sort()).toEqual(names.map((name) => `${rootTag}/${name}`).sort());
+    });
+
+    test('in a directory that nobody added is not heard', () => {
+      writeFileSync(join(outside, 'file'), '');
+      writeFileSync(join(root, 'barrier'), '');
+      listener.untilHints(rootTag, 'barrier', closedWrite);
+      expect([...listener.names]).toEqual([`${rootTag}/barrier`]);
+    });
+
+    test('in a directory that was removed is not heard any more', () => {
+      source.remove(subTag);
+      source.remove(4711);
+      writeFileSync(join(root, 'sub/file'), '');
+      writeFileSync(join(root, 'barrier'), '');
+      listener.untilHints(rootTag, 'barrier', closedWrite);
+      expect([...listener.names]).toEqual([`${rootTag}/barrier`]);
+    });
+
+    test('in a directory that was added again comes under the new tag', () => {
+      listener.add(join(root, 'sub'), 77);
+      writeFileSync(join(root, 'sub/file'), '');
+      listener.untilHints(77, 'file', closedWrite);
+      expect(listener.hints(subTag, 'file')).toBe(0);
+      // The old tag is free for another directory.
+      mkdirSync(join(root, 'other'));
+      listener.add(join(root, 'other'), subTag);
+      writeFileSync(join(root, 'other/file'), '');
+      listener.untilHints(subTag, 'file', closedWrite);
+      source.remove(77);
+      writeFileSync(join(root, 'other/second'), '');
+      listener.untilHints(subTag, 'second', closedWrite);
+    });
+  });
+
+  describe('a rename', () => {
+    beforeEach(() => {
+      open();
+      listener.add(join(root, 'sub'), subTag);
+      writeFileSync(join(root, 'a'), 'a');
+      writeFileSync(join(root, 'sub/b'), 'b');
+      listener.untilHints(rootTag, 'a', closedWrite);
+      listener.untilHints(subTag, 'b', closedWrite);
+      listener.forget();
+    });
+
+    function untilRenamed(fromTag: number, fromName: string, toTag: number, toName: string): void {
+      if (contract.pairsRenames) {
+        const event = listener.untilRename(fromTag, fromName, toTag, toName);
+        expect(event.pid).toBe(contract.knowsPids ? process.pid : 0);
+      } else {
+        listener.untilHints(fromTag, fromName, vanished | moved);
+        listener.untilHints(toTag, toName, appeared | moved);
+      }
+    }
+
+    test('inside a directory, and between two, tells both names', () => {
+      renameSync(join(root, 'a'), join(root, 'a2'));
+      untilRenamed(rootTag, 'a', rootTag, 'a2');
+      renameSync(join(root, 'a2'), join(root, 'sub/a3'));
+      untilRenamed(rootTag, 'a2', subTag, 'a3');
+      if (contract.pairsRenames) expect(listener.names.size).toBe(0);
+    });
+
+    test('over another file tells both names', () => {
+      renameSync(join(root, 'a'), join(root, 'sub/b'));
+      untilRenamed(rootTag, 'a', subTag, 'b');
+    });
+
+    test('of two names for one another tells both ways', () => {
+      check(renameat2(AT_FDCWD, join(root, 'a'), AT_FDCWD, join(root, 'sub/b'), RENAME_EXCHANGE), 'exchange');
+      untilRenamed(rootTag, 'a', subTag, 'b');
+      untilRenamed(subTag, 'b', rootTag, 'a');
+    });
+
+    test('out of the tree: the name vanishes, also when nothing else happens', () => {
+      renameSync(join(root, 'a'), join(outside, 'a'));
+      listener.untilHints(rootTag, 'a', vanished | moved);
+      expect(source.pendingUntil).toBeUndefined();
+    });
+
+    test('into the tree: the name appears', () => {
+      mkdirSync(join(outside, 'in'));
+      renameSync(join(outside, 'in'), join(root, 'in'));
+      listener.untilHints(rootTag, 'in', appeared | moved | directory);
+    });
+
+    test('of a directory leaves its tag alone', () => {
+      renameSync(join(root, 'sub'), join(root, 'renamed'));
+      untilRenamed(rootTag, 'sub', rootTag, 'renamed');
+      appendFileSync(join(root, 'renamed/b'), 'more');
+      listener.untilHints(subTag, 'b', modified | closedWrite);
+    });
+
+    test('with many others in between is still told whole', () => {
+      const count = 2000;
+      for (let i = 0; i < count; i++) {
+        renameSync(join(root, i === 0 ? 'a' : `a${i - 1}`), join(root, `a${i}`));
+        if (i % 7 === 0) listener.take();
+      }
+      untilRenamed(rootTag, `a${count - 2}`, rootTag, `a${count - 1}`);
+      if (contract.pairsRenames) expect(listener.renames.length).toBe(count);
+    });
+  });
+
+  if (contract.pairsRenames) {
+    test('renames that are cut in two by the end of a read are told whole', () => {
+      open();
+      // Long names: a read of the queue ends in the middle, between the two halves of a rename.
+      const long = (i: number) => join(root, `${i}`.padEnd(250, 'n'));
+      const count = 3000;
+      writeFileSync(long(0), '');
+      for (let i = 0; i < count; i++) renameSync(long(i), long(i + 1));
+      // At most one, which is as good as one buffer of the kernel's queue.
+      while (listener.take(1).length > 0);
+      expect(listener.renames.length).toBe(count);
+      expect(listener.events.filter((event) => event.type === 'name' && (event.hints & moved) !== 0)).toEqual(
+        [],
+      );
+    });
+  }
+
+  describe('a tree', () => {
+    test('that grows deep at once is followed to its end', () => {
+      open();
+      const follower = new TreeFollower(source, root);
+      for (let i = 0; i < 20; i++) {
+        const path = `t${i}/b/c/d/e/f`;
+        mkdirSync(join(root, path), { recursive: true });
+        writeFileSync(join(root, path, 'leaf'), '');
+        if (i % 3 === 0) follower.until(`${path}/leaf`);
+      }
+      for (let i = 0; i < 20; i++) follower.until(`t${i}/b/c/d/e/f/leaf`);
+      rmSync(join(root, 't0'), { recursive: true });
+      follower.listener.until('t0 to vanish', () =>
+        follower.listener.events.some(
+          (event) => event.type === 'name' && event.name === 't0' && (event.hints & vanished) !== 0,
+        ),
+      );
+    });
+
+    test('keeps up with a burst: every name is told after its last change', () => {
+      open();
+      for (let i = 0; i < contract.burst; i++) {
+        writeFileSync(join(root, `n${i}`), '');
+        if (!contract.unlimitedQueue && i % 2000 === 0) {
+          while (listener.take().length > 0);
+        }
+      }
+      // A name of its own: it may not merge with what was read before.
+      writeFileSync(join(root, 'last'), '');
+      listener.untilHints(rootTag, 'last', closedWrite);
+      expect(listener.conditions).toEqual([]);
+      for (let i = 0; i < contract.burst; i++) {
+        const hints = listener.hints(rootTag, `n${i}`);
+        if ((hints & (appeared | closedWrite)) !== (appeared | closedWrite))
+          throw new Error(`n${i}: ${hints}`);
+      }
+      expect(source.queued()).toBe(0);
+    });
+
+    test('whose queue overflows says so, and goes on', () => {
+      open({ smallQueue: true });
+      // fs.inotify.max_queued_events and fanotify's own limit are 16,384.
+      for (let i = 0; i < 17_000; i++) writeFileSync(join(root, `n${i}`), '');
+      expect(source.queued()).toBeGreaterThan(0);
+      listener.untilCondition({ type: 'overflow' });
+      listener.until('an empty queue', () => source.queued() === 0);
+      writeFileSync(join(root, 'after'), '');
+      listener.untilHints(rootTag, 'after', closedWrite);
+    });
+  });
+
+  describe('the root', () => {
+    test('moved is gone', () => {
+      open();
+      renameSync(root, `${root}2`);
+      listener.untilCondition({ type: 'root-gone', why: 'moved' });
+    });
+
+    test('deleted is gone, also while somebody holds it open', () => {
+      open();
+      const fd = openSync(root, 'r');
+      try {
+        rmSync(root, { recursive: true });
+        listener.untilCondition({ type: 'root-gone', why: 'deleted' });
+      } finally {
+        closeSync(fd);
+      }
+    });
+
+    test('stays when others come and go beside it', () => {
+      open();
+      mkdirSync(join(mounted.path, 'other'));
+      renameSync(join(mounted.path, 'other'), join(mounted.path, 'other2'));
+      rmdirSync(join(mounted.path, 'other2'));
+      writeFileSync(join(root, 'barrier'), '');
+      listener.untilHints(rootTag, 'barrier', closedWrite);
+      expect(listener.conditions).toEqual([]);
+    });
+
+    test('unmounted is gone', () => {
+      openAt(mounted.path);
+      execFileSync('umount', [mounted.path]);
+      listener.untilCondition({ type: 'root-gone', why: 'unmounted' });
+      // So that the helper finds what it mounted.
+      execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', mounted.path]);
+    });
+
+    test('that something is mounted over is gone', () => {
+      open();
+      execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', root]);
+      try {
+        listener.untilCondition({ type: 'root-gone', why: 'unmounted' });
+      } finally {
+        execFileSync('umount', [root]);
+      }
+    });
+  });
+
+  test('a file system mounted below the root is told, heard and told again when it goes', () => {
+    open();
+    const point = join(root, 'sub');
+    const elsewhere = mkdtempSync(join(mounted.path, 'elsewhere-'));
+    const mount = (at: string) => execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', at]);
+    const unmount = (at: string) => execFileSync('umount', [at]);
+    mount(elsewhere);
+    try {
+      // The kernel gives the device and mount numbers of the first one to the second one: it must not pass for known.
+      for (const round of [1, 2]) {
+        mount(point);
+        try {
+          listener.untilCondition({ type: 'mounted', path: 'sub' });
+          listener.add(point, subTag);
+          writeFileSync(join(point, `file${round}`), '');
+          listener.untilHints(subTag, `file${round}`, appeared | closedWrite);
+        } finally {
+          unmount(point);
+        }
+        listener.untilCondition({ type: 'unmounted', path: 'sub' });
+        expect(listener.conditions.length).toBe(2);
+        listener.forget();
+      }
+    } finally {
+      unmount(elsewhere);
+    }
+  });
+
+  test('a directory of a mount that is newer than the last read can be added', () => {
+    open();
+    const point = join(root, 'sub');
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', point]);
+    try {
+      listener.add(point, subTag);
+      writeFileSync(join(point, 'file'), '');
+      listener.untilHints(subTag, 'file', appeared | closedWrite);
+      writeFileSync(join(point, 'file2'), '');
+      listener.untilHints(subTag, 'file2', appeared | closedWrite);
+    } finally {
+      execFileSync('umount', [point]);
+    }
+  });
+
+  if (contract.knowsPids) {
+    test('what own processes do is left out, what others do is not', () => {
+      const ownPids = new Set([process.pid]);
+      open({ ownPids });
+      writeFileSync(join(root, 'own'), '');
+      renameSync(join(root, 'own'), join(root, 'own2'));
+      execFileSync('touch', [join(root, 'foreign')]);
+      listener.untilHints(rootTag, 'foreign', appeared | closedWrite);
+      expect([...listener.names]).toEqual([`${rootTag}/foreign`]);
+      ownPids.clear();
+      writeFileSync(join(root, 'own3'), '');
+      listener.untilHints(rootTag, 'own3', appeared);
+    });
+  }
+
+  test('close frees every descriptor, and again does nothing', () => {
+    open();
+    const { fds } = source;
+    source.close();
+    source.close();
+    for (const fd of fds) expect(() => closeSync(fd)).toThrow('EBADF');
+  });
+}

@@ -1,0 +1,119 @@
+// kill -9 of anything, at any moment: after a restart the trees are equal again, and what was there is not sent again (I8).
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import type { Mirror } from '../support/fam.ts';
+import { makeTree } from '../support/make-tree.ts';
+import { agentsOf, sshOf } from '../support/processes.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { changeKinds } from './change-kinds.ts';
+import { type Farm, inodeNumbers, startFarm } from './farm.ts';
+
+const stableFiles = 400;
+
+/** A farm with a folder that nobody changes: its files on the replicas must stay the very inodes that they are. */
+async function farmWithStableFolder(): Promise<Farm> {
+  const farm = await startFarm({ ssh: 1, local: 1 });
+  mkdirSync(join(farm.source, 'zz stable'));
+  makeTree(join(farm.source, 'zz stable', 'files'), 77, stableFiles);
+  return farm;
+}
+
+const stableInodes = (farm: Farm) => farm.replicas.map((root) => inodeNumbers(join(root, 'zz stable')));
+
+/** They take the first files and folders by name, and so leave the stable folder alone. */
+const kinds = Object.entries(changeKinds);
+
+type Kill = (farm: Farm, mirror: Mirror) => void;
+const kill9 = (pids: readonly { pid: number }[]) => {
+  for (const { pid } of pids) process.kill(pid, 'SIGKILL');
+};
+
+const survivable: Record<string, Kill> = {
+  'the agents': (farm) => kill9(farm.replicas.flatMap(agentsOf)),
+  ssh: (_, mirror) => kill9(sshOf(mirror.pid)),
+};
+
+test.each(Object.keys(survivable))(
+  'fam mirror goes on after kill -9 of %s, again and again',
+  async (victim) => {
+    const farm = await farmWithStableFolder();
+    const mirror = farm.start();
+    await mirror.inSync();
+    const before = stableInodes(farm);
+    for (const [n, [, change]] of kinds.entries()) {
+      change(farm.look());
+      // A different moment each time: at once, or while the change is being sent or applied.
+      await delay(n * 3);
+      survivable[victim]?.(farm, mirror);
+      if (n % 3 === 2) await mirror.barrier(60);
+    }
+    await mirror.barrier(60);
+    farm.expectEqual();
+    expect(stableInodes(farm)).toEqual(before);
+    expect(mirror.events('lost').length).toBeGreaterThan(5);
+    await mirror.end();
+  },
+  180_000,
+);
+
+test.each([
+  ['the source', []],
+  ['the source and the agents', ['agents']],
+])(
+  'fam mirror starts again after kill -9 of %s in the middle of changes',
+  async (_, also) => {
+    const farm = await farmWithStableFolder();
+    let mirror = farm.start();
+    await mirror.inSync();
+    const before = stableInodes(farm);
+    for (const [n, [, change]] of kinds.entries()) {
+      change(farm.look());
+      if (n % 4 !== 3) continue;
+      await delay(n * 2);
+      if (also.length > 0) kill9(farm.replicas.flatMap(agentsOf));
+      await mirror.stop('SIGKILL');
+      mirror = farm.start();
+      if (n % 8 === 7) await mirror.inSync();
+    }
+    await mirror.inSync();
+    await mirror.barrier();
+    farm.expectEqual();
+    expect(stableInodes(farm)).toEqual(before);
+    await mirror.end();
+  },
+  180_000,
+);
+
+test('a first sync that is killed half-way goes on where it was', async () => {
+  const farm = await startFarm({ ssh: 1, files: 3000 });
+  const [root = ''] = farm.replicas;
+  const first = farm.start();
+  const arrived = () => inodeNumbers(root).size;
+  await waitFor(() => arrived() > 300, {
+    describe: () => `some files, log:\n${first.stderr}`,
+    intervalMs: 1,
+  });
+  await first.stop('SIGKILL');
+  await waitFor(() => agentsOf(root).length === 0, {
+    describe: 'the agent to notice that its source has gone',
+  });
+  const half = [...inodeNumbers(root)].filter(([path]) => !path.includes('/.fam/'));
+  const second = farm.start();
+  await second.inSync();
+  farm.expectEqual();
+  const whole = inodeNumbers(root);
+  expect(half.filter(([path, number]) => whole.get(path) !== number)).toEqual([]);
+  await second.end();
+});
+
+test('agents end when their source is killed', async () => {
+  const farm = await startFarm({ ssh: 1, local: 1, files: 10 });
+  const mirror = farm.start();
+  await mirror.inSync();
+  expect(farm.replicas.flatMap(agentsOf)).toHaveLength(2);
+  await mirror.stop('SIGKILL');
+  await waitFor(() => farm.replicas.flatMap(agentsOf).length === 0, { describe: 'no agent left' });
+});

@@ -1,0 +1,64 @@
+// A large real tree: what is installed on this machine, and this project's own node_modules.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { inodeNumbers, startFarm } from './farm.ts';
+
+const nodeModules = fileURLToPath(new URL('../../node_modules', import.meta.url));
+const realTrees = [
+  '/usr/include',
+  '/usr/share/doc',
+  '/usr/share/perl',
+  '/usr/lib/node_modules',
+  '/usr/share/man',
+  '/usr/share/zoneinfo',
+];
+const wantedFiles = 20_000;
+
+/** Copies real trees below `root` until they hold enough files. */
+function fillWithRealTrees(root: string): void {
+  execFileSync('cp', ['-a', nodeModules, join(root, 'node_modules')]);
+  for (const [n, tree] of realTrees.entries()) {
+    if (countFiles(root) >= wantedFiles) return;
+    if (existsSync(tree)) execFileSync('cp', ['-a', tree, join(root, `tree-${n}`)]);
+  }
+  // A small machine: the same modules again, as a monorepo has them.
+  for (let copy = 0; countFiles(root) < wantedFiles; copy++) {
+    execFileSync('cp', ['-a', nodeModules, join(root, `package-${copy}`)]);
+  }
+}
+
+function countFiles(root: string): number {
+  return readdirSync(root, { recursive: true }).length;
+}
+
+test('fam mirror copies a real tree of 20,000 files and follows while it is rebuilt in place', async () => {
+  const farm = await startFarm({ ssh: 1, local: 1, files: 10 });
+  fillWithRealTrees(farm.source);
+  expect(countFiles(farm.source)).toBeGreaterThanOrEqual(wantedFiles);
+  const mirror = farm.start();
+  await mirror.inSync(180_000);
+  farm.expectEqual();
+
+  // As `npm ci` does: everything goes and comes again.
+  rmSync(join(farm.source, 'node_modules'), { recursive: true });
+  execFileSync('cp', ['-a', nodeModules, join(farm.source, 'node_modules')]);
+  await mirror.barrier(180);
+  farm.expectEqual();
+  await mirror.end();
+
+  // A restart sends nothing.
+  const before = inodeNumbers(farm.replicas[0] ?? '');
+  const again = farm.start();
+  await again.inSync(60_000);
+  farm.expectEqual();
+  await again.end();
+  const after = inodeNumbers(farm.replicas[0] ?? '');
+  const placed = [...before].filter(
+    ([path, number]) => !path.includes('/.fam/') && after.get(path) !== number,
+  );
+  expect(placed).toEqual([]);
+}, 400_000);

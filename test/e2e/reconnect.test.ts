@@ -1,0 +1,68 @@
+// A replica that cannot be reached for a while: the others go on, it is tried again with growing pauses, and catches up.
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { compareTrees } from '../oracle/compare-trees.ts';
+import { runningProcesses, sshOf } from '../support/processes.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { changeKinds } from './change-kinds.ts';
+import { startFarm } from './farm.ts';
+
+test('fam mirror says that a link is lost and when it tries again, and catches up from its cursor', async () => {
+  const farm = await startFarm({ ssh: 1, local: 1 });
+  const [remote = '', local = ''] = farm.replicas;
+  const mirror = farm.start();
+  await mirror.inSync();
+
+  await farm.sshd?.stop();
+  // Each failed attempt is a line with the reason and the pause.
+  const lost = await mirror.logged('lost', { count: 2 });
+  for (const line of lost) expect(line.msg).toMatch(/lost.*retry in [\d.]+ s/);
+
+  for (const change of Object.values(changeKinds)) change(farm.look());
+  await waitFor(() => compareTrees(farm.source, local, { ignore: ['.fam'] }).length === 0, {
+    describe: 'the local replica to follow although the other one is away',
+    deadlineMs: 30_000,
+    intervalMs: 200,
+  });
+  expect(compareTrees(farm.source, remote, { ignore: ['.fam'] })).not.toEqual([]);
+
+  await farm.sshd?.start();
+  await mirror.barrier(60);
+  farm.expectEqual();
+  await mirror.end();
+}, 120_000);
+
+test('fam wait ends with TIMEOUT while a replica is away, and with 0 when it is back', async () => {
+  const farm = await startFarm({ ssh: 1, files: 20 });
+  const mirror = farm.start();
+  await mirror.inSync();
+  await farm.sshd?.stop();
+  await mirror.logged('lost');
+  writeFileSync(join(farm.source, 'while it is away'), 'x');
+  await expect(mirror.barrier(1)).rejects.toThrow(/ended with 40/);
+  await farm.sshd?.start();
+  await mirror.barrier(60);
+  farm.expectEqual();
+  await mirror.end();
+});
+
+test('a link that is frozen without being closed is noticed', async () => {
+  const farm = await startFarm({ ssh: 1, files: 20 });
+  const mirror = farm.start();
+  await mirror.inSync();
+  const [ssh] = sshOf(mirror.pid);
+  if (!ssh) throw new Error('no ssh');
+  process.kill(ssh.pid, 'SIGSTOP');
+  // A stopped process cannot outlive the test; fam ends it itself when it gives up.
+  onTestFinished(() => {
+    if (runningProcesses().some(({ pid, program }) => pid === ssh.pid && program === 'ssh'))
+      process.kill(ssh.pid, 'SIGKILL');
+  });
+  writeFileSync(join(farm.source, 'sent into the void'), 'x');
+  await mirror.logged('lost', { deadlineMs: 60_000 });
+  await mirror.barrier(60);
+  farm.expectEqual();
+  await mirror.end();
+}, 120_000);

@@ -1,0 +1,71 @@
+// Ctrl-C and SIGTERM: what is in flight is finished, the state is flushed, exit 0. A second one: at once.
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { makeTree } from '../support/make-tree.ts';
+import { agentsOf } from '../support/processes.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { startFarm } from './farm.ts';
+
+test.each(['SIGINT', 'SIGTERM'] as const)(
+  '%s ends an idle mirror with 0 and leaves no process behind',
+  async (signal) => {
+    const farm = await startFarm({ ssh: 1, local: 1 });
+    const mirror = farm.start();
+    await mirror.inSync();
+    expect(await mirror.stop(signal), mirror.stderr).toEqual({ code: 0, signal: null });
+    await waitFor(() => farm.replicas.flatMap(agentsOf).length === 0, { describe: 'no agent left' });
+    farm.expectEqual();
+  },
+);
+
+test('SIGTERM in the middle of a burst ends with 0; the next start sends the rest', async () => {
+  const farm = await startFarm({ ssh: 1, local: 1 });
+  const mirror = farm.start();
+  await mirror.inSync();
+  makeTree(join(farm.source, 'burst'), 3, 1500);
+  await mirror.end();
+  const again = farm.start();
+  await again.inSync();
+  farm.expectEqual();
+  await again.end();
+});
+
+test('SIGTERM during the first sync ends with 0', async () => {
+  const farm = await startFarm({ ssh: 1, files: 3000 });
+  const mirror = farm.start();
+  await mirror.logged('connected');
+  await mirror.end();
+  const again = farm.start();
+  await again.inSync();
+  farm.expectEqual();
+  await again.end();
+});
+
+test('a second SIGTERM ends it at once, although an agent does not answer', async () => {
+  const farm = await startFarm({ ssh: 0, local: 1 });
+  mkdirSync(join(farm.source, 'later'));
+  const mirror = farm.start();
+  await mirror.inSync();
+  const [agent] = agentsOf(farm.replicas[0] ?? '');
+  if (!agent) throw new Error('no agent');
+  process.kill(agent.pid, 'SIGSTOP');
+  try {
+    makeTree(join(farm.source, 'later', 'files'), 4, 100);
+    mirror.signal('SIGTERM');
+    await waitFor(() => /SIGTERM|stopping|finishing/i.test(mirror.stderr), {
+      describe: () => `a word about the signal:\n${mirror.stderr}`,
+    });
+    expect(mirror.exit).toBeUndefined();
+    const before = performance.now();
+    await mirror.stop('SIGTERM');
+    expect(performance.now() - before).toBeLessThan(2000);
+  } finally {
+    process.kill(agent.pid, 'SIGKILL');
+  }
+  const again = farm.start();
+  await again.inSync();
+  farm.expectEqual();
+  await again.end();
+});

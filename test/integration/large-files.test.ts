@@ -1,0 +1,322 @@
+// Large contents between the real source and the real agent, in one thread: what travels, and what is built from what is there.
+
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { whyNotMountable, withFileSystem } from '../contract/filesystems.ts';
+import { compareTrees } from '../oracle/compare-trees.ts';
+import { type Connection, Killed, ReplicaPair } from '../support/replica-pair.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+
+process.umask(0o022);
+const MiB = 1024 * 1024;
+
+function makePair(replicaFolder?: string): ReplicaPair {
+  const pair = new ReplicaPair(tempFolder('fam-large', '/dev/shm'), replicaFolder);
+  onTestFinished(() => pair.close());
+  return pair;
+}
+
+function mirrored(size: number, replicaFolder?: string): ReplicaPair {
+  const pair = makePair(replicaFolder);
+  fs.writeFileSync(big(pair), randomBytes(size));
+  sync(pair);
+  return pair;
+}
+
+function sync(pair: ReplicaPair): Connection {
+  pair.record();
+  const connection = pair.connect();
+  expect(connection.problems).toEqual([]);
+  return connection;
+}
+
+/** Until the replica is equal: a file that changed while it was read is tried again a little later. */
+function syncUntilEqual(pair: ReplicaPair): void {
+  const deadline = performance.now() + 20_000;
+  for (;;) {
+    sync(pair);
+    if (fs.existsSync(big(pair, 'replica')) && differences(pair).length === 0) return;
+    if (performance.now() > deadline) expect(differences(pair)).toEqual([]);
+  }
+}
+
+function differences(pair: ReplicaPair): unknown[] {
+  return compareTrees(pair.source, pair.replica, { ignore: ['.fam'] }).filter(({ path }) => path !== '');
+}
+
+function expectEqual(pair: ReplicaPair): void {
+  expect(differences(pair)).toEqual([]);
+}
+
+function big(pair: ReplicaPair, side: 'source' | 'replica' = 'source', name = 'big'): string {
+  return join(pair[side], name);
+}
+
+function writeAt(path: string, position: number, bytes: Buffer): void {
+  const fd = fs.openSync(path, 'r+');
+  fs.writeSync(fd, bytes, 0, bytes.length, position);
+  fs.closeSync(fd);
+}
+
+function forgetReplicaState(pair: ReplicaPair): void {
+  fs.rmSync(join(pair.folder, '.fam-replica'), { recursive: true });
+}
+
+/** How often the agent was asked to read what it has. */
+function questions({ counts }: Connection): number {
+  return counts.get('digests-wanted') ?? 0;
+}
+
+describe('a large file that changes', () => {
+  test('sends what is appended, and asks about the last block only', () => {
+    const pair = mirrored(8 * MiB + 5000);
+    for (const bytes of [1, 4096, 300_000]) {
+      fs.appendFileSync(big(pair), randomBytes(bytes));
+      const done = sync(pair);
+      expectEqual(pair);
+      expect(done.contentBytes).toBeLessThanOrEqual(bytes + 16 * 1024);
+      expect(questions(done)).toBe(1);
+    }
+  });
+
+  test('sends the sub-blocks around a change', () => {
+    const pair = mirrored(8 * MiB);
+    writeAt(big(pair), 3 * MiB + 777, randomBytes(4096));
+    const done = sync(pair);
+    expectEqual(pair);
+    expect(done.contentBytes).toBeLessThanOrEqual(32 * 1024);
+    expect(questions(done)).toBe(1);
+  });
+
+  test('sends nothing for a new time, nor for what is cut off at the end of a block', () => {
+    const pair = mirrored(8 * MiB);
+    fs.utimesSync(big(pair), 1, 1);
+    expect(sync(pair).contentBytes).toBe(0);
+    fs.truncateSync(big(pair), 5 * MiB);
+    expect(sync(pair).contentBytes).toBe(0);
+    fs.truncateSync(big(pair), 4 * MiB + 12_345);
+    expect(sync(pair).contentBytes).toBeLessThanOrEqual(16 * 1024);
+    expectEqual(pair);
+  });
+
+  test('keeps holes, made and filled', () => {
+    const pair = makePair();
+    fs.writeFileSync(big(pair), '');
+    fs.truncateSync(big(pair), 64 * MiB);
+    writeAt(big(pair), 20 * MiB + 4096, randomBytes(MiB));
+    sync(pair);
+    expectEqual(pair);
+    writeAt(big(pair), 40 * MiB, randomBytes(100_000));
+    expect(sync(pair).contentBytes).toBeLessThanOrEqual(2 * 128 * 1024);
+    expectEqual(pair);
+    execFileSync('fallocate', [
+      '--punch-hole',
+      '--offset',
+      String(20 * MiB),
+      '--length',
+      String(MiB),
+      big(pair),
+    ]);
+    fs.utimesSync(big(pair), 2, 2);
+    sync(pair);
+    expectEqual(pair);
+    expect(fs.statSync(big(pair, 'replica')).blocks * 512).toBeLessThan(3 * MiB);
+  });
+
+  test('sends all of it when nothing is left of the old content', () => {
+    const pair = mirrored(40 * MiB);
+    writeAt(big(pair), 0, randomBytes(40 * MiB));
+    const done = sync(pair);
+    expectEqual(pair);
+    expect(done.contentBytes).toBe(40 * MiB);
+    expect(questions(done)).toBeLessThan(40);
+  });
+
+  test('is compared by digests that the replica makes where the source knows none', () => {
+    const pair = mirrored(24 * MiB);
+    forgetReplicaState(pair);
+    expect(sync(pair).contentBytes).toBe(0);
+    writeAt(big(pair), 12 * MiB, randomBytes(4096));
+    const adopted = sync(pair);
+    expectEqual(pair);
+    expect(adopted.contentBytes).toBeLessThanOrEqual(16 * 1024);
+    expect(questions(adopted)).toBe(2);
+    // From here on the source knows.
+    writeAt(big(pair), 13 * MiB, randomBytes(4096));
+    expect(questions(sync(pair))).toBe(1);
+    expectEqual(pair);
+  });
+
+  test('is built from what lies under its name when the replica has forgotten everything', () => {
+    const pair = mirrored(24 * MiB);
+    forgetReplicaState(pair);
+    fs.appendFileSync(big(pair), 'more');
+    expect(sync(pair).contentBytes).toBeLessThanOrEqual(16 * 1024);
+    expectEqual(pair);
+  });
+});
+
+describe('a base that is not what it was', () => {
+  test('is read before it is trusted when somebody wrote to it, even if size and time were put back', () => {
+    const pair = mirrored(8 * MiB);
+    const { atime, mtime } = fs.statSync(big(pair, 'replica'));
+    const { mtimeNs } = fs.statSync(big(pair), { bigint: true });
+    writeAt(big(pair, 'replica'), 2 * MiB, Buffer.from('drift'));
+    fs.utimesSync(big(pair, 'replica'), atime, mtime);
+    execFileSync('touch', [
+      '-d',
+      `@${mtimeNs / 10n ** 9n}.${String(mtimeNs % 10n ** 9n).padStart(9, '0')}`,
+      big(pair, 'replica'),
+    ]);
+    fs.appendFileSync(big(pair), 'more');
+    const done = sync(pair);
+    expect(fs.readFileSync(big(pair, 'replica')).equals(fs.readFileSync(big(pair)))).toBe(true);
+    expect(done.contentBytes).toBeLessThanOrEqual(64 * 1024);
+  });
+
+  test('is given up when it changes under the copies, and the content comes whole', () => {
+    const pair = mirrored(40 * MiB);
+    fs.appendFileSync(big(pair), 'more');
+    pair.record();
+    const { contentBytes } = pair.connect({
+      onPiece: (pieces) => {
+        if (pieces === 2) writeAt(big(pair, 'replica'), 30 * MiB, Buffer.from('drift'));
+      },
+    });
+    expect(contentBytes).toBeGreaterThan(40 * MiB);
+    syncUntilEqual(pair);
+  });
+
+  test('has gone: the content comes whole', () => {
+    const pair = mirrored(4 * MiB);
+    fs.rmSync(big(pair, 'replica'));
+    fs.appendFileSync(big(pair), 'more');
+    expect(sync(pair).contentBytes).toBe(4 * MiB + 4);
+    expectEqual(pair);
+  });
+});
+
+describe('content that the replica has under another name', () => {
+  test('is copied there: a copy, one that is moved, one that is edited and takes the name', () => {
+    const pair = mirrored(20 * MiB);
+    fs.copyFileSync(big(pair), big(pair, 'source', 'copy'));
+    expect(sync(pair).contentBytes).toBe(0);
+    expectEqual(pair);
+    fs.copyFileSync(big(pair), big(pair, 'source', 'temporary'));
+    fs.renameSync(big(pair, 'source', 'temporary'), big(pair, 'source', 'third'));
+    expect(sync(pair).contentBytes).toBe(0);
+    expectEqual(pair);
+    fs.copyFileSync(big(pair), big(pair, 'source', 'edited'));
+    writeAt(big(pair, 'source', 'edited'), 10 * MiB, randomBytes(4096));
+    fs.renameSync(big(pair, 'source', 'edited'), big(pair));
+    expect(sync(pair).contentBytes).toBeLessThanOrEqual(16 * 1024);
+    expectEqual(pair);
+  });
+});
+
+describe('a transfer that breaks', () => {
+  test('goes on where it was, in the middle of what is sent', () => {
+    const pair = makePair();
+    fs.writeFileSync(join(pair.source, 'small'), 'x');
+    sync(pair);
+    fs.writeFileSync(big(pair), randomBytes(40 * MiB));
+    pair.record();
+    expect(() => pair.connect({ onPiece: killAt(80) })).toThrow(Killed);
+    const rest = sync(pair);
+    expectEqual(pair);
+    expect(rest.contentBytes).toBe(20 * MiB);
+    // What the second half was sent by is as good for the next change.
+    fs.appendFileSync(big(pair), 'more');
+    expect(sync(pair).contentBytes).toBeLessThanOrEqual(16 * 1024);
+    expectEqual(pair);
+  });
+
+  test('goes on where it was, in the middle of what is copied', () => {
+    const pair = mirrored(64 * MiB);
+    writeAt(big(pair), 50 * MiB, randomBytes(4096));
+    fs.appendFileSync(big(pair), 'more');
+    pair.record();
+    expect(() => pair.connect({ onPiece: killAt(3) })).toThrow(Killed);
+    const { counts, contentBytes } = sync(pair);
+    expectEqual(pair);
+    expect(contentBytes).toBeLessThanOrEqual(32 * 1024);
+    expect(counts.get('stream')).toBeLessThan(10);
+  });
+
+  test.each([
+    ['shorter', (path: string) => fs.truncateSync(path, 10 * MiB)],
+    ['longer', (path: string) => fs.appendFileSync(path, randomBytes(MiB))],
+    ['rewritten', (path: string) => writeAt(path, 0, randomBytes(40 * MiB))],
+    ['replaced', (path: string) => replace(path)],
+    ['removed and made again', (path: string) => remake(path)],
+  ] as const)('becomes %s while it is sent', (_, change) => {
+    const pair = mirrored(40 * MiB);
+    writeAt(big(pair), 20 * MiB, randomBytes(10 * MiB));
+    pair.record();
+    pair.connect({
+      onPiece: (pieces) => {
+        if (pieces === 4) change(big(pair));
+      },
+    });
+    syncUntilEqual(pair);
+  });
+});
+
+function killAt(piece: number): (pieces: number) => void {
+  return (pieces) => {
+    if (pieces === piece) throw new Killed();
+  };
+}
+
+function replace(path: string): void {
+  fs.writeFileSync(`${path}.new`, randomBytes(5 * MiB));
+  fs.renameSync(`${path}.new`, path);
+}
+
+function remake(path: string): void {
+  fs.rmSync(path);
+  fs.writeFileSync(path, randomBytes(6 * MiB));
+}
+
+describe.each(['xfs', 'btrfs'] as const)('on %s', (type) => {
+  const reason = whyNotMountable(type);
+
+  test.skipIf(reason !== undefined)(
+    'blocks are shared: a file that fits only once is rebuilt beside itself',
+    async () => {
+      await withFileSystem(type, (path) => {
+        using pair = new ReplicaPair(tempFolder('fam-large', '/dev/shm'), path);
+        fs.writeFileSync(big(pair), randomBytes(130 * MiB));
+        sync(pair);
+        writeAt(big(pair), 65 * MiB + 100, randomBytes(4096));
+        fs.appendFileSync(big(pair), 'more');
+        expect(sync(pair).contentBytes).toBeLessThanOrEqual(48 * 1024);
+        expectEqual(pair);
+        fs.copyFileSync(big(pair), big(pair, 'source', 'copy'));
+        expect(sync(pair).contentBytes).toBe(0);
+        expectEqual(pair);
+      });
+    },
+  );
+});
+
+test('memory stays flat, whatever the size', () => {
+  const pair = makePair();
+  const chunk = randomBytes(64 * MiB);
+  for (let i = 0; i < 16; i++) fs.appendFileSync(big(pair), chunk);
+  pair.record();
+  const before = process.memoryUsage().rss;
+  let most = before;
+  const watch = (): void => {
+    most = Math.max(most, process.memoryUsage.rss());
+  };
+  pair.connect({ onPiece: watch });
+  fs.appendFileSync(big(pair), 'more');
+  pair.record();
+  pair.connect({ onPiece: watch });
+  expect(fs.statSync(big(pair, 'replica')).size).toBe(1024 * MiB + 4);
+  expect((most - before) / MiB).toBeLessThan(200);
+});

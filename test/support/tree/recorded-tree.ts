@@ -1,0 +1,249 @@
+// A real folder, recorded in this thread by the real event source, for tests that want to step through it.
+
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Kind, rootId } from '../../../src/core/attributes.ts';
+import type { Problem } from '../../../src/core/problem.ts';
+import { AT_FDCWD, O_DIRECTORY, O_RDONLY } from '../../../src/kernel/constants.ts';
+import type { ConditionEvent, EventSource } from '../../../src/kernel/event-source.ts';
+import { openEventSource } from '../../../src/kernel/open-event-source.ts';
+import * as sys from '../../../src/kernel/sys.ts';
+import { kindOf } from '../../../src/tree/attributes-of.ts';
+import { Recorder, type RecorderOptions } from '../../../src/tree/recorder.ts';
+import { admitRoot } from '../../../src/tree/source-check.ts';
+import { TreeStore } from '../../../src/tree/store.ts';
+
+export interface RecordedTreeOptions extends Partial<RecorderOptions> {
+  readonly monitor?: 'fanotify' | 'inotify';
+  readonly trusted?: boolean;
+  /** A folder to use; default a fresh one below the system's temporary folder. */
+  readonly base?: string;
+}
+
+export class RecordedTree implements Disposable {
+  readonly base: string;
+  readonly root: string;
+  readonly problems: Problem[] = [];
+  readonly conditions: ConditionEvent[] = [];
+  #options: RecordedTreeOptions;
+  #rootFd = -1;
+  #store: TreeStore | undefined;
+  #source: EventSource | undefined;
+  #recorder: Recorder | undefined;
+
+  constructor(options: RecordedTreeOptions = {}) {
+    this.#options = options;
+    this.base = options.base ?? mkdtempSync(join(tmpdir(), 'fam-tree-'));
+    this.root = join(this.base, 'root');
+    mkdirSync(this.root, { recursive: true });
+  }
+
+  get store(): TreeStore {
+    if (this.#store === undefined) throw new Error('not started');
+    return this.#store;
+  }
+
+  get recorder(): Recorder {
+    if (this.#recorder === undefined) throw new Error('not started');
+    return this.#recorder;
+  }
+
+  get source(): EventSource {
+    if (this.#source === undefined) throw new Error('not started');
+    return this.#source;
+  }
+
+  /** Opens and begins to scan; `settle` brings it to rest. */
+  start(over: RecordedTreeOptions = {}): void {
+    const options = { ...this.#options, ...over };
+    this.#rootFd = sys.check(sys.openat(AT_FDCWD, this.root, O_RDONLY | O_DIRECTORY), 'open');
+    this.#store = TreeStore.open(join(this.base, 'state'));
+    this.#source = openEventSource({
+      root: this.#rootFd,
+      ...(options.monitor === undefined ? {} : { monitor: options.monitor }),
+    }).source;
+    this.#recorder = new Recorder({
+      onProblem: (problem) => this.problems.push(problem),
+      onCondition: (condition) => this.conditions.push(condition),
+      ...options,
+      store: this.#store,
+      rootFd: this.#rootFd,
+      source: this.#source,
+    });
+    const isFirst = admitRoot(this.#store, this.#rootFd, this.root, options.trusted ?? false);
+    this.#recorder.startScan(isFirst, options.trusted ?? false);
+  }
+
+  /** One read of the kernel's queue and one step. */
+  turn(): void {
+    this.recorder.feed(this.source.read());
+    this.recorder.step();
+  }
+
+  /** Until nothing is left to record, files still being written included. */
+  settle(): void {
+    const deadline = performance.now() + 30_000;
+    for (let quiet = 0; quiet < 2; ) {
+      this.turn();
+      const { pendingUntil } = this.source;
+      if (pendingUntil !== undefined) sys.poll([], Math.max(0, pendingUntil - performance.now()) + 1);
+      const busy = this.recorder.busy || this.source.queued() > 0 || pendingUntil !== undefined;
+      quiet = busy ? 0 : quiet + 1;
+      if (!busy) this.recorder.settleAll(performance.now());
+      if (performance.now() > deadline) throw new Error('the recorder does not come to rest');
+    }
+  }
+
+  stop(): void {
+    this.#recorder?.close();
+    this.#source?.close();
+    this.#store?.close();
+    if (this.#rootFd >= 0) sys.close(this.#rootFd);
+    this.#recorder = undefined;
+    this.#source = undefined;
+    this.#store = undefined;
+    this.#rootFd = -1;
+  }
+
+  [Symbol.dispose](): void {
+    this.stop();
+    if (this.#options.base === undefined) rmSync(this.base, { recursive: true, force: true });
+  }
+
+  /** Everything that differs between the records and the folder, or between the records themselves; [] is good. */
+  differences(): string[] {
+    return this.store.transaction(() => [...this.#againstFolder(), ...consistency(this.store)]);
+  }
+
+  #againstFolder(): string[] {
+    const out: string[] = [];
+    const stat = new sys.Stat();
+    const idOf = new Map<string, number>();
+    const walk = (fd: number, id: number, path: string): void => {
+      sys.fstat(fd, stat);
+      const own = this.store.inode(id);
+      if (own?.mtimeNs !== stat.mtimeNs || own.mode !== stat.mode)
+        out.push(`${path}/: attributes of the folder`);
+      const seen = new Set<string>();
+      const listed = sys.check(sys.openat(fd, '.', O_RDONLY | O_DIRECTORY), 'open');
+      const found = sys.getdents(listed);
+      if (typeof found === 'number') throw new Error(`getdents ${path}: ${found}`);
+      for (const { name } of found) {
+        sys.check(sys.statx(fd, name, stat), 'stat');
+        const kind = kindOf(stat);
+        const where = `${path}/${name}`;
+        const entry = this.store.entry(id, name);
+        if (kind === undefined) {
+          if (entry !== undefined && entry.id !== 0) out.push(`${where}: a socket is recorded`);
+          continue;
+        }
+        seen.add(name);
+        if (entry === undefined || entry.id === 0) {
+          out.push(`${where}: not recorded`);
+          continue;
+        }
+        const record = this.store.inode(entry.id);
+        if (record === undefined) {
+          out.push(`${where}: entry without inode ${entry.id}`);
+          continue;
+        }
+        const expected = {
+          kind,
+          mode: stat.mode,
+          uid: stat.uid,
+          gid: stat.gid,
+          size: kind === Kind.file ? stat.size : 0,
+          mtimeS: stat.mtimeS,
+          mtimeNs: stat.mtimeNs,
+          dev: stat.dev,
+          inoHigh: stat.inoHigh,
+          inoLow: stat.inoLow,
+          links: kind === Kind.directory ? 1 : record.links,
+        };
+        for (const [key, value] of Object.entries(expected)) {
+          const recorded: unknown = Reflect.get(record, key);
+          if (recorded !== value) out.push(`${where}: ${key} is ${value}, recorded ${String(recorded)}`);
+        }
+        const object = `${stat.dev}:${stat.inoHigh}:${stat.inoLow}`;
+        const other = idOf.get(object);
+        if (other !== undefined && other !== entry.id)
+          out.push(`${where}: one inode, ids ${other} and ${entry.id}`);
+        idOf.set(object, entry.id);
+        if (kind === Kind.symlink && sys.readlinkat(fd, name) !== record.target) out.push(`${where}: target`);
+        if (kind === Kind.directory) {
+          if (!record.listed) out.push(`${where}: not listed`);
+          const child = sys.check(sys.openat(fd, name, O_RDONLY | O_DIRECTORY), 'open');
+          walk(child, entry.id, where);
+          sys.close(child);
+        }
+      }
+      sys.close(listed);
+      for (const entry of this.store.list(id))
+        if (!seen.has(entry.name)) out.push(`${path}/${entry.name}: recorded, gone`);
+    };
+    walk(this.#rootFd, rootId, '');
+    return out;
+  }
+}
+
+/** What must hold between the records, whatever the folder holds. */
+export function consistency(store: TreeStore): string[] {
+  const out: string[] = [];
+  const names = new Map<number, string[]>();
+  const pending = [rootId];
+  let entries = 0;
+  const seqs = new Map<number, string>();
+  const note = (seq: number, what: string): void => {
+    if (seq <= store.pruned) return;
+    const other = seqs.get(seq);
+    if (other !== undefined) out.push(`seq ${seq} is both ${other} and ${what}`);
+    seqs.set(seq, what);
+  };
+  for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
+    for (const entry of store.listAll(id)) {
+      note(entry.seq, `entry ${id}/${entry.name}`);
+      if (entry.id === 0) continue;
+      entries += 1;
+      const of = names.get(entry.id) ?? [];
+      of.push(`${id}/${entry.name}`);
+      names.set(entry.id, of);
+      if (of.length === 1 && store.inode(entry.id)?.kind === Kind.directory) pending.push(entry.id);
+    }
+  }
+  let inodes = 0;
+  for (const record of store.inodes()) {
+    note(record.seq, `inode ${record.id}`);
+    if (record.links === 0) continue;
+    inodes += 1;
+    if (record.id === rootId) continue;
+    const of = (names.get(record.id) ?? []).sort();
+    const said = store
+      .namesOf(record.id)
+      .map((n) => `${n.parent}/${n.name}`)
+      .sort();
+    if (record.links !== of.length)
+      out.push(`inode ${record.id}: ${record.links} links, names ${of.join(', ')}`);
+    if (said.join('\n') !== of.join('\n'))
+      out.push(`inode ${record.id}: namesOf ${said.join(', ')}; entries ${of.join(', ')}`);
+    if (store.idOfIdentity(record.dev, record.inoHigh, record.inoLow) !== record.id)
+      out.push(`inode ${record.id}: identity`);
+  }
+  for (const id of names.keys())
+    if (store.inode(id) === undefined) out.push(`an entry names ${id}, which is not there`);
+  if (store.stats.inodes !== inodes) out.push(`${inodes} inodes, counted ${store.stats.inodes}`);
+  if (store.stats.entries !== entries) out.push(`${entries} entries, counted ${store.stats.entries}`);
+  const journaled = new Map<number, string>();
+  let last = 0;
+  for (const r of store.journal(0)) {
+    if (r.seq <= last) out.push(`journal out of order at ${r.seq}`);
+    last = r.seq;
+    journaled.set(r.seq, r.type === 'inode' ? `inode ${r.id}` : `entry ${r.parent}/${r.name}`);
+  }
+  for (const [seq, what] of seqs)
+    if (journaled.get(seq) !== what) out.push(`${what} at ${seq}: journal says ${journaled.get(seq)}`);
+  for (const [seq, what] of journaled)
+    if (seqs.get(seq) !== what) out.push(`journal ${seq}: ${what}, records say ${seqs.get(seq)}`);
+  if (last > store.head) out.push(`journal reaches ${last}, head is ${store.head}`);
+  return out;
+}

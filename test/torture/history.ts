@@ -1,0 +1,275 @@
+// One history: a tree, its mirror and its replicas from the first sync through all rounds. After each round everything
+// is equal to the letter, or the history has failed.
+
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { compareTrees, type Difference } from '../oracle/compare-trees.ts';
+import { randomFrom } from '../support/random.ts';
+import { Records } from './autopsy.ts';
+import { FamProcess } from './fam-process.ts';
+import { faults, homeOf, type PlannedFault, type Scene, takeSnapshot } from './faults.ts';
+import type { HistoryPlan, RoundPlan } from './plan.ts';
+import { Reader } from './reader.ts';
+import { GrowthWatch } from './resources.ts';
+import { SshHost } from './ssh-host.ts';
+import { World } from './world.ts';
+import { Writer } from './writer.ts';
+
+export interface Failure {
+  readonly round: number;
+  readonly kind: 'differences' | 'not in time' | 'seen by a reader' | 'crash' | 'growth';
+  readonly details: readonly string[];
+}
+
+export interface HistoryResult {
+  readonly failure: Failure | undefined;
+  readonly rounds: number;
+  readonly operations: number;
+  readonly reads: number;
+  /** Faults that really ran, by name. */
+  readonly faults: Readonly<Record<string, number>>;
+  /** Everything that fam logged. */
+  readonly log: string;
+}
+
+/** For `fam wait`: what a heartbeat, a backoff and a rescan together may take, and a busy machine. */
+const waitS = 90;
+const maxPrinted = 25;
+/** Exit codes after which a supervisor would start the mirror again: nobody could be reached, a replica was busy or full. */
+const startAgainCodes = /fam mirror ended with (20|21|24|32|33)$/;
+/** What no log of ours should hold. */
+const crashLine = /internal error|TypeError|RangeError|ReferenceError|AssertionError|unhandled/i;
+
+let running: History | undefined;
+
+/** Runs a plan once, one at a time. Never throws for what fam does. */
+export async function runHistory(plan: HistoryPlan, onRound: (line: string) => void): Promise<HistoryResult> {
+  const history = new History(plan, onRound);
+  running = history;
+  try {
+    return await history.run();
+  } finally {
+    running = undefined;
+    await history.close();
+  }
+}
+
+/** Ends what runs at this moment, unmounts and removes it: for a signal. */
+export async function abandonHistory(): Promise<void> {
+  await running?.close();
+}
+
+class History {
+  readonly #plan: HistoryPlan;
+  readonly #onRound: (line: string) => void;
+  readonly #world: World;
+  readonly #growth = new GrowthWatch();
+  readonly #faultsRun: Record<string, number> = {};
+  readonly #closers: (() => Promise<void> | void)[] = [];
+  #writers: Writer[] = [];
+  #readers: Reader[] = [];
+  #operations = 0;
+  #reads = 0;
+  #seenSurprises = 0;
+
+  constructor(plan: HistoryPlan, onRound: (line: string) => void) {
+    this.#plan = plan;
+    this.#onRound = onRound;
+    this.#world = new World(plan.options);
+    this.#closers.push(() => this.#world.close());
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#closers.splice(0).reverse()) await close();
+  }
+
+  async run(): Promise<HistoryResult> {
+    const { rounds, options } = this.#plan;
+    const host = options.transport === 'ssh' ? await SshHost.start() : undefined;
+    if (host) this.#closers.push(() => host.close());
+    for (let n = 0; n < options.writers; n++) this.#writers.push(await this.#writer('operations', n));
+    const publisher = await this.#writer('publisher', 50);
+    const burster = await this.#writer('operations', 51);
+    await publisher.begin();
+    const [first, ...others] = rounds;
+    await this.#perform(first);
+    const fam = this.#fam(host);
+    this.#closers.push(() => this.#endFam(fam));
+    fam.start();
+    let failure = await this.#check(0, fam);
+    this.#readers = this.#world.replicas.map(({ root }) => new Reader(root, this.#world.versions));
+    for (const reader of this.#readers) this.#closers.push(() => reader.close());
+    let done = 0;
+    for (const [index, round] of others.entries()) {
+      if (failure) break;
+      for (const reader of this.#readers) reader.watch();
+      publisher.publish();
+      await Promise.all([this.#perform(round), this.#goWrong(round.faults, { fam, host, burster })]);
+      await publisher.stopPublishing();
+      failure = await this.#check(index + 1, fam);
+      if (round.snapshot) for (const place of this.#world.replicas) takeSnapshot(place);
+      done += 1;
+    }
+    for (const reader of this.#readers) this.#reads += await reader.rest();
+    return {
+      failure,
+      rounds: done,
+      operations: this.#operations,
+      reads: this.#reads,
+      faults: this.#faultsRun,
+      log: fam.log,
+    };
+  }
+
+  async #writer(mode: 'operations' | 'publisher', n: number): Promise<Writer> {
+    const { path, uid, versions } = this.#world;
+    const writer = await Writer.start({ world: path, uid, mode, seed: this.#plan.seed + n, versions });
+    this.#closers.push(() => writer.close());
+    return writer;
+  }
+
+  #fam(host: SshHost | undefined): FamProcess {
+    const { source, state, replicas, uid } = this.#world;
+    const roots = replicas.map(({ root }) => root);
+    return new FamProcess({
+      source,
+      state,
+      uid,
+      roots,
+      destinations: host === undefined ? roots : roots.map((root, n) => `web${n + 1}:${root}`),
+      rsh: host?.rsh,
+      monitor: this.#plan.options.monitor,
+    });
+  }
+
+  async #endFam(fam: FamProcess): Promise<void> {
+    await fam.end('SIGKILL');
+    for (const { pid } of fam.agents()) process.kill(pid, 'SIGKILL');
+    await fam.agentsGone();
+  }
+
+  async #perform(round: RoundPlan | undefined): Promise<void> {
+    const lists = round?.operations ?? [];
+    await Promise.all(this.#writers.map(async (writer, n) => writer.perform(lists[n] ?? [])));
+    this.#operations += lists.reduce((sum, list) => sum + list.length, 0);
+  }
+
+  async #goWrong(
+    planned: readonly PlannedFault[],
+    scene: Pick<Scene, 'fam' | 'host' | 'burster'>,
+  ): Promise<void> {
+    const from = performance.now();
+    for (const { name, atMs, seed } of planned) {
+      await delay(Math.max(0, atMs - (performance.now() - from)));
+      const random = randomFrom(seed);
+      scene.fam.log += `--- fault ${Date.now()} ${name}\n`;
+      await faults[name]?.run({
+        ...scene,
+        world: this.#world,
+        readers: this.#readers,
+        draw: (n) => Math.floor(random() * n),
+      });
+      this.#faultsRun[name] = (this.#faultsRun[name] ?? 0) + 1;
+    }
+  }
+
+  /** After a round: all quiet, the barrier, and then I1 to the letter. */
+  async #check(round: number, fam: FamProcess): Promise<Failure | undefined> {
+    const from = performance.now();
+    const late = await this.#barrier(fam);
+    if (late !== undefined) return { round, kind: 'not in time', details: late };
+    const waitedMs = performance.now() - from;
+    const differing = this.#differences();
+    if (differing.length > 0) {
+      await delay(3000);
+      const stay = this.#differences().length;
+      const details = differing.map(
+        ({ replica, path, what }) => `replica ${replica + 1}: ${show(path)}: ${show(what).slice(0, 300)}`,
+      );
+      return {
+        round,
+        kind: 'differences',
+        details: [`(${stay} of them stay after 3 s)`, ...details, ...(await this.#autopsy(fam, differing))],
+      };
+    }
+    const violations = this.#readers.flatMap(({ violations: seen }, n) =>
+      seen.map(({ name, what, at }) => `replica ${n + 1}: ${name}: ${what} (at ${at})`),
+    );
+    if (violations.length > 0) return { round, kind: 'seen by a reader', details: violations };
+    const crashes = fam.log.split('\n').filter((line) => crashLine.test(line));
+    if (crashes.length > 0) return { round, kind: 'crash', details: crashes.slice(0, maxPrinted) };
+    const grown = [
+      ...(fam.pid === undefined ? [] : this.#growth.sample('source', fam.pid)),
+      ...fam.agents().flatMap(({ pid }) => this.#growth.sample('agent', pid)),
+    ];
+    if (grown.length > 0) return { round, kind: 'growth', details: grown };
+    this.#onRound(`round ${round}: equal, waited ${Math.round(waitedMs)} ms`);
+    return undefined;
+  }
+
+  /** Why the barrier was not reached, or undefined when it was. */
+  async #barrier(fam: FamProcess): Promise<string[] | undefined> {
+    const deadline = performance.now() + (waitS + 30) * 1000;
+    for (;;) {
+      const surprise = fam.surprises.slice(this.#seenSurprises).find((one) => !startAgainCodes.test(one));
+      this.#seenSurprises = fam.surprises.length;
+      if (surprise !== undefined) return [surprise, ...fam.log.split('\n').slice(-15)];
+      if (!fam.isRunning) fam.start();
+      const { code, output } = await fam.control('wait', '--timeout', String(waitS));
+      if (code === 0) return undefined;
+      const notRunning = code === 41;
+      if (!notRunning || performance.now() > deadline) {
+        const status = await fam.control('status', '--json');
+        return [
+          `fam wait ended with ${code}: ${output.trim()}`,
+          status.output.trim(),
+          ...fam.log.split('\n').slice(-15),
+        ];
+      }
+      await delay(100);
+    }
+  }
+
+  #differences(): ReplicaDifference[] {
+    const { source, replicas } = this.#world;
+    const isRoot = this.#plan.options.user === 'root';
+    return replicas.flatMap(({ root }, replica) => {
+      let found: Difference[];
+      try {
+        found = compareTrees(source, root, { ignore: ['.fam'], owner: isRoot });
+      } catch (error) {
+        found = [{ path: '', what: `cannot be compared: ${String(error)}` }];
+      }
+      return found.slice(0, maxPrinted).map((difference) => ({ ...difference, replica }));
+    });
+  }
+
+  /** What both sides' records say of the first few paths that differ. Ends the mirror. */
+  async #autopsy(fam: FamProcess, differing: readonly ReplicaDifference[]): Promise<string[]> {
+    await fam.end('SIGTERM');
+    await fam.agentsGone();
+    try {
+      using tree = new Records(this.#world.state);
+      return differing.slice(0, 4).flatMap(({ replica, path }) => {
+        const place = this.#world.replicas[replica];
+        if (place === undefined) return [];
+        using mirrored = new Records(join(homeOf(place), 'state'));
+        return [
+          `records of ${show(path)}:`,
+          `  source:    ${tree.describe(path)}`,
+          `  replica ${replica + 1}: ${mirrored.describe(path)}`,
+        ];
+      });
+    } catch (error) {
+      return [`no autopsy: ${String(error)}`];
+    }
+  }
+}
+
+interface ReplicaDifference extends Difference {
+  readonly replica: number;
+}
+
+function show(bytes: string): string {
+  return JSON.stringify(bytes);
+}

@@ -1,0 +1,92 @@
+// What a campaign is told, and what a replay file holds of it.
+
+import { parseArgs } from 'node:util';
+
+const fileSystems = ['ext4', 'xfs', 'btrfs', 'tmpfs', 'overlayfs', 'span'] as const;
+const monitors = ['fanotify', 'inotify'] as const;
+const users = ['root', 'nobody'] as const;
+const transports = ['local', 'ssh'] as const;
+
+export interface TortureOptions {
+  readonly seed: number;
+  readonly minutes: number;
+  /** Rounds of one history: the trees and processes live that long. */
+  readonly rounds: number;
+  /** undefined: as fam chooses. */
+  readonly monitor: (typeof monitors)[number] | undefined;
+  readonly replicas: number;
+  readonly fs: (typeof fileSystems)[number];
+  readonly user: (typeof users)[number];
+  readonly transport: (typeof transports)[number];
+  /** Names of faults to choose from; undefined: all that are possible here, [] none. */
+  readonly faults: readonly string[] | undefined;
+  /** Operations of each writer in a round, at most. */
+  readonly operations: number;
+  readonly writers: number;
+}
+
+export interface CommandLine {
+  readonly options: TortureOptions;
+  readonly replay: string | undefined;
+  /** Leave the failing history's replay file here. */
+  readonly out: string;
+  readonly shrink: boolean;
+}
+
+export const usage = `npm run torture -- [--seed S] [--minutes M] [--rounds N] [--monitor ${monitors.join('|')}] [--replicas N]
+  [--fs ${fileSystems.join('|')}] [--user ${users.join('|')}] [--transport ${transports.join('|')}]
+  [--faults NAME,NAME...|none] [--operations N] [--writers N] [--out FOLDER] [--no-shrink] [--replay FILE]`;
+
+function oneOf<T extends string>(name: string, value: string, list: readonly T[]): T {
+  const found = list.find((item) => item === value);
+  if (found === undefined) throw new Error(`--${name} takes ${list.join(', ')}`);
+  return found;
+}
+
+function positive(name: string, value: string): number {
+  const number = Number(value);
+  if (!(number > 0)) throw new Error(`--${name} takes a number above 0`);
+  return number;
+}
+
+/** @throws Error with a line for the user */
+export function parseCommandLine(args: readonly string[]): CommandLine {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+      minutes: { type: 'string', default: '1' },
+      rounds: { type: 'string', default: '5' },
+      monitor: { type: 'string' },
+      replicas: { type: 'string', default: '2' },
+      fs: { type: 'string', default: 'tmpfs' },
+      user: { type: 'string', default: 'root' },
+      transport: { type: 'string', default: 'local' },
+      faults: { type: 'string' },
+      operations: { type: 'string', default: '250' },
+      writers: { type: 'string', default: '3' },
+      out: { type: 'string', default: '.cache/torture' },
+      'no-shrink': { type: 'boolean', default: false },
+      replay: { type: 'string' },
+    },
+  });
+  return {
+    options: {
+      seed: Number(values.seed),
+      minutes: positive('minutes', values.minutes),
+      rounds: positive('rounds', values.rounds),
+      monitor: values.monitor === undefined ? undefined : oneOf('monitor', values.monitor, monitors),
+      replicas: positive('replicas', values.replicas),
+      fs: oneOf('fs', values.fs, fileSystems),
+      user: oneOf('user', values.user, users),
+      transport: oneOf('transport', values.transport, transports),
+      faults:
+        values.faults === undefined ? undefined : values.faults.split(',').filter((name) => name !== 'none'),
+      operations: positive('operations', values.operations),
+      writers: positive('writers', values.writers),
+    },
+    replay: values.replay,
+    out: values.out,
+    shrink: !values['no-shrink'],
+  };
+}

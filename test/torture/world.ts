@@ -1,0 +1,93 @@
+// Where a history takes place: the source and what lies beside it on file systems of its own, one more for each replica.
+
+import { execFileSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { type FileSystemType, type MountedFileSystem, mountFileSystem } from '../contract/filesystems.ts';
+import type { TortureOptions } from './options.ts';
+import { idCount } from './verified.ts';
+
+export const nobodyUid = 65534;
+
+export interface ReplicaPlace {
+  /** The replica's root, alone on a file system with what belongs beside it. */
+  readonly root: string;
+  /** Where that file system is mounted. */
+  readonly mount: string;
+}
+
+export class World {
+  /** Holds `tree` and `staging`; the writers' root. */
+  readonly path: string;
+  readonly source: string;
+  /** Paths below the writers' root where another file system is mounted. */
+  readonly spans: readonly string[];
+  readonly replicas: readonly ReplicaPlace[];
+  readonly folder: string;
+  readonly state: string;
+  readonly versions: string;
+  readonly uid: number;
+  readonly #mounts: MountedFileSystem[] = [];
+  readonly #extraMounts: string[] = [];
+
+  constructor(options: TortureOptions) {
+    this.uid = options.user === 'root' ? 0 : nobodyUid;
+    this.folder = mkdtempSync(join(tmpdir(), 'fam-torture-'));
+    this.state = join(this.folder, 'state');
+    this.versions = join(this.folder, 'versions');
+    try {
+      this.path = this.#mount(sourceType(options.fs));
+      this.source = join(this.path, 'tree');
+      for (const folder of [this.source, join(this.path, 'staging'), this.state]) this.#folder(folder);
+      chmodSync(this.folder, 0o755);
+      writeFileSync(this.versions, Buffer.alloc(4 * idCount));
+      this.spans = options.fs === 'span' ? [this.#span()] : [];
+      const type = options.fs === 'overlayfs' || options.fs === 'span' ? 'tmpfs' : options.fs;
+      this.replicas = Array.from({ length: options.replicas }, (_, n) => {
+        const mount = this.#mount(n === 0 ? type : 'tmpfs');
+        const root = join(mount, `replica-${n + 1}`);
+        chownSync(mount, this.uid, this.uid);
+        this.#folder(root);
+        return { root, mount };
+      });
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  close(): void {
+    for (const mount of this.#extraMounts.splice(0)) execFileSync('umount', ['-l', mount]);
+    for (const mount of this.#mounts.splice(0)) mount.unmount();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  #mount(type: FileSystemType): string {
+    const mounted = mountFileSystem(type);
+    this.#mounts.push(mounted);
+    // Device nodes are made, never opened.
+    execFileSync('mount', ['-o', 'remount,nodev', mounted.path]);
+    for (const folder of [dirname(mounted.path), mounted.path]) chmodSync(folder, 0o755);
+    return mounted.path;
+  }
+
+  #span(): string {
+    const point = join(this.source, 'span');
+    mkdirSync(point);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=128m,nodev', 'tmpfs', point]);
+    this.#extraMounts.push(point);
+    chownSync(point, this.uid, this.uid);
+    return '/tree/span';
+  }
+
+  #folder(path: string): void {
+    mkdirSync(path, { mode: 0o755 });
+    chownSync(path, this.uid, this.uid);
+  }
+}
+
+function sourceType(fs: TortureOptions['fs']): FileSystemType {
+  if (fs === 'overlayfs') return 'overlay';
+  return fs === 'span' ? 'ext4' : fs;
+}

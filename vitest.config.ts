@@ -1,0 +1,27 @@
+import { defineConfig } from 'vitest/config';
+
+// Files run in processes of their own: tests mount file systems, change umask and start threads with native handles.
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    maxWorkers: 2,
+    // Real kernels and real sshd under load: a deadline here means hung, not slow.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    projects: [
+      { extends: true, test: { name: 'unit', include: ['src/**/*.test.ts'], sequence: { groupOrder: 0 } } },
+      {
+        extends: true,
+        test: {
+          name: 'contract',
+          include: ['test/{oracle,support,contract,integration,packaging}/**/*.test.ts'],
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'e2e', include: ['test/{e2e,torture}/**/*.test.ts'], sequence: { groupOrder: 2 } },
+      },
+    ],
+  },
+});
