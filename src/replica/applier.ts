@@ -34,11 +34,12 @@ import {
   utimensat,
 } from '../kernel/sys.ts';
 import type { LocalIdentity } from '../tree/records.ts';
+import type { ApplyingMark } from './applying-mark.ts';
 import { Capabilities } from './capabilities.ts';
 import { Directories } from './directories.ts';
 import type { FormerInodes } from './former-inodes.ts';
 import type { Home } from './home.ts';
-import { Limbo } from './limbo.ts';
+import { discard, Limbo } from './limbo.ts';
 import { Maker } from './maker.ts';
 import { nowhere, type Records, type ReplicaMemory } from './records.ts';
 import type { StagedStreams } from './staged-streams.ts';
@@ -51,6 +52,7 @@ export interface ApplierOptions {
   readonly home: Home;
   readonly records: Records;
   readonly streams: StagedStreams;
+  readonly mark: ApplyingMark;
   readonly problem: (problem: Problem) => void;
   readonly step?: Step;
 }
@@ -82,6 +84,7 @@ export class Applier {
   readonly trash: Trash;
   readonly directories: Directories;
   readonly limbo: Limbo;
+  readonly #mark: ApplyingMark;
   readonly #problem: (problem: Problem) => void;
   readonly #step: Step;
   /** During first contact with a source that was known before. */
@@ -102,6 +105,7 @@ export class Applier {
     this.home = options.home;
     this.records = options.records;
     this.streams = options.streams;
+    this.#mark = options.mark;
     this.#problem = options.problem;
     this.#step = options.step ?? (() => undefined);
     this.capabilities = new Capabilities((problem) => this.#problem(problem));
@@ -120,6 +124,8 @@ export class Applier {
     const owed = memory.pending.map((one) => one.id);
     const plan = planBatch(batch, this.records, memory.deferred, owed);
     this.#begin();
+    // RACE: killed from here to the commit, the tree is ahead of the records; the mark says so to the next agent.
+    this.#mark.set(plan.operations);
     for (const operation of plan.operations) this.#perform(operation);
     const settled = this.#broken.size === 0 ? plan : this.#settle(plan);
     const next = {
@@ -135,6 +141,7 @@ export class Applier {
     });
     this.records.store.refresh();
     this.#step('committed');
+    this.#mark.clear();
     return {
       memory: next,
       lost: [...plan.lost, ...this.#lost],
@@ -227,7 +234,7 @@ export class Applier {
     if (attributes.kind === Kind.directory) this.#made.set(id, attributes);
     let result = this.make(id, attributes, contentSeq, content, at);
     if (result === -EEXIST && this.#isPrivate(at)) {
-      this.limbo.discard(at.dirfd, at.name);
+      discard(at.dirfd, at.name);
       result = this.make(id, attributes, contentSeq, content, at);
     }
     if (result < 0) return result;
@@ -264,7 +271,7 @@ export class Applier {
     if (result < 0) return result;
     const placed = renameat2(this.home.stagingFd, staged, at.dirfd, at.name, RENAME_NOREPLACE);
     if (placed !== -EEXIST || !this.#isPrivate(at)) return placed;
-    this.limbo.discard(at.dirfd, at.name);
+    discard(at.dirfd, at.name);
     return renameat2(this.home.stagingFd, staged, at.dirfd, at.name, RENAME_NOREPLACE);
   }
 
@@ -395,7 +402,7 @@ export class Applier {
     if (operation.from.at === 'name' && !this.#isThere(from, id)) return this.#gone(id);
     let result = linkat(from.dirfd, from.name, to.dirfd, to.name);
     if (result === -EEXIST && operation.to.at !== 'name') {
-      this.limbo.discard(to.dirfd, to.name);
+      discard(to.dirfd, to.name);
       result = linkat(from.dirfd, from.name, to.dirfd, to.name);
     } else if (result === -EEXIST) {
       const staged = { dirfd: this.home.stagingFd, name: `${id}.link` };

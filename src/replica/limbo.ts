@@ -71,19 +71,6 @@ export class Limbo {
     this.#records.store.refresh();
   }
 
-  /** Removes something of ours that no record speaks of: a remnant of an agent that was killed. */
-  discard(dirfd: number, name: ByteString): void {
-    const fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    if (fd < 0) {
-      unlinkat(dirfd, name);
-      return;
-    }
-    const entries = getdents(fd);
-    for (const entry of typeof entries === 'number' ? [] : entries) this.discard(fd, entry.name);
-    close(fd);
-    unlinkat(dirfd, name, AT_REMOVEDIR);
-  }
-
   /** Removes what the records know in the directory, and keeps what they do not (I6). */
   #emptyDirectory(fd: number, directory: InodeId, path: ByteString): void {
     const entries = getdents(fd);
@@ -120,4 +107,17 @@ export class Limbo {
     else this.#records.put(id, { ...inode, names }, record, record.seq);
     this.#directories.forget(id);
   }
+}
+
+/** Removes something of ours that no record speaks of, where nobody else can write: a remnant of an agent that was killed. */
+export function discard(dirfd: number, name: ByteString): void {
+  const fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (fd < 0) {
+    unlinkat(dirfd, name);
+    return;
+  }
+  const entries = getdents(fd);
+  for (const entry of typeof entries === 'number' ? [] : entries) discard(fd, entry.name);
+  close(fd);
+  unlinkat(dirfd, name, AT_REMOVEDIR);
 }

@@ -37,6 +37,7 @@ import type { Contents, Extras, ListedEntry, Listing, Wants } from '../wire/mess
 import { type Applier, identityOf, isSameIdentity } from './applier.ts';
 import { FormerInodes } from './former-inodes.ts';
 import { innerHomeName } from './home.ts';
+import { discard } from './limbo.ts';
 import { nowhere } from './records.ts';
 
 /** Names of extras that are told; their number is always exact. */
@@ -169,7 +170,7 @@ export class Reconcile {
       const name = String(id);
       let made = maker.node(home.limboFd, name, attributes);
       if (made === -EEXIST) {
-        this.#applier.limbo.discard(home.limboFd, name);
+        discard(home.limboFd, name);
         made = maker.node(home.limboFd, name, attributes);
       }
       const fd = made < 0 ? made : openat(home.limboFd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW);

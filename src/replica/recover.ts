@@ -1,6 +1,7 @@
 // After a kill in the middle of a batch the tree is ahead of the records. This brings the records to what is there: each inode is
-// known again by device, inode number and birth, wherever a rename has taken it. No content is read. What was replaced and not
-// recorded has an unknown inode number: its content is not trusted and comes again.
+// known again by device, inode number and birth, wherever a rename has taken it, and what the batch had made and placed is known
+// by the mark's list of placements. No content is read. What was replaced and is not as that list says has an unknown inode
+// number: its content is not trusted and comes again.
 //
 // Memory: proportional to what differs, which is at most one batch.
 
@@ -18,32 +19,45 @@ import {
   openat,
   RENAME_NOREPLACE,
   readDirectory,
+  readlinkat,
   renameat2,
   Stat,
   statx,
 } from '../kernel/sys.ts';
+import { kindOf, observed } from '../tree/attributes-of.ts';
 import type { LocalIdentity } from '../tree/records.ts';
-import { isSameIdentity } from './applier.ts';
+import { identityOf, isSameIdentity } from './applier.ts';
+import type { Placements } from './applying-mark.ts';
 import { type Home, innerHomeName } from './home.ts';
+import { discard } from './limbo.ts';
 import { nowhere, type Records } from './records.ts';
 
 /** To be called before anything is applied, when the mark says that the last agent was killed while applying. */
-export function recover(home: Home, records: Records): void {
+export function recover(home: Home, records: Records, placements: Placements): void {
   records.store.refresh();
-  records.store.transaction(() => new Recovery(home, records).run());
+  records.store.transaction(() => new Recovery(home, records, placements).run());
   records.store.refresh();
+}
+
+interface Renewed {
+  readonly inode: PlannedInode & { readonly names: Place[] };
+  readonly identity: LocalIdentity;
 }
 
 class Recovery {
   readonly #home: Home;
   readonly #records: Records;
+  readonly #placements: Placements;
   /** Inodes that are not where they are recorded, and where else they were found. */
   readonly #moved = new Map<InodeId, Place[]>();
   /** Names whose recorded inode is not there but another one that nobody knows. */
   readonly #covered = new Map<InodeId, Place[]>();
+  /** Files whose new content was found under a name that the cut batch gave to it. */
+  readonly #renewed = new Map<InodeId, Renewed>();
   readonly #stat = new Stat();
 
-  constructor(home: Home, records: Records) {
+  constructor(home: Home, records: Records, placements: Placements) {
+    this.#placements = placements;
     this.#home = home;
     this.#records = records;
   }
@@ -59,11 +73,22 @@ class Recovery {
     close(limbo);
     for (const name of inLimbo) {
       const id = this.#idAt(this.#home.limboFd, name);
+      if (id === 0) this.#discard(name);
       if (id === 0 || String(id) !== name) continue;
       this.#note(id);
       if (this.#stat.isDirectory) this.#walk(this.#home.limboFd, name, id);
     }
     for (const id of this.#moved.keys()) this.#settle(id);
+  }
+
+  /** Removes what the cut batch was making in limbo. What it had moved in there is taken out first. */
+  #discard(name: string): void {
+    const fd = openat(this.#home.limboFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (fd >= 0) {
+      this.#rescue(fd, 0);
+      close(fd);
+    }
+    discard(this.#home.limboFd, name);
   }
 
   /** The recorded inode that is at the name, 0 for none; `#stat` tells about it. */
@@ -80,9 +105,36 @@ class Recovery {
     return named !== undefined && isSameIdentity(named, stat) ? named.id : 0;
   }
 
+  /** Records what the cut batch had made and placed here, if it still is as the batch left it; `#stat` tells about it. */
+  #adopt(dirfd: number, place: Place): InodeId | 0 {
+    const placement = this.#placements.get(`${place.parent}/${place.name}`);
+    const stat = this.#stat;
+    if (placement === undefined || kindOf(stat) !== placement.kind) return 0;
+    const { id, kind, size, mtimeS, mtimeNs, contentSeq } = placement;
+    if (kind === Kind.file && (stat.size !== size || stat.mtimeS !== mtimeS || stat.mtimeNs !== mtimeNs)) return 0;
+    if (this.#records.inode(id) !== undefined) {
+      // New content of a file that is recorded: whether the old one is gone is known at the end.
+      this.#note(id);
+      const renewed = this.#renewed.get(id);
+      if (renewed === undefined) {
+        const inode = { attributes: observed(kind, stat, ''), contentSeq, names: [place] };
+        this.#renewed.set(id, { inode, identity: identityOf(stat) });
+      } else if (isSameIdentity(renewed.identity, stat)) renewed.inode.names.push(place);
+      return 0;
+    }
+    const target = kind === Kind.symlink ? readlinkat(dirfd, place.name) : '';
+    if (typeof target === 'number') return 0;
+    const inode = { attributes: observed(kind, stat, target), contentSeq, names: [place] };
+    this.#put(id, inode, identityOf(stat));
+    const replaced = this.#records.occupant(place.parent, place.name);
+    if (replaced !== 0 && replaced !== id) this.#note(replaced);
+    this.#records.setEntry(place.parent, place.name, id, 0);
+    return id;
+  }
+
   /**
-   * New directories that were placed and not recorded will be made again; what was moved into them is taken out to limbo,
-   * where the batch finds it when it is applied again.
+   * Records what was placed. A new directory that is not as the batch left it will be made again: what was moved into it is taken
+   * out to limbo, where the batch finds it when it is applied again.
    */
   #rescue(dirfd: number, directory: InodeId | 0): void {
     const fd = openat(dirfd, '.', O_RDONLY | O_DIRECTORY);
@@ -93,12 +145,13 @@ class Recovery {
     });
     for (const { name, type } of names) {
       if (directory === rootId && name === innerHomeName && this.#home.isInside) continue;
-      const id = this.#idAt(fd, name);
+      let id = this.#idAt(fd, name);
       if (directory === 0 && id !== 0) {
         renameat2(fd, name, this.#home.limboFd, String(id), RENAME_NOREPLACE);
         this.#note(id);
         continue;
       }
+      if (directory !== 0 && id === 0) id = this.#adopt(fd, { parent: directory, name });
       if (type !== DT_DIR && !this.#stat.isDirectory) continue;
       const child = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
       if (child < 0) continue;
@@ -171,6 +224,13 @@ class Recovery {
     const stat = this.#stat;
     const isInLimbo = statx(this.#home.limboFd, String(id), stat) === 0 && isSameIdentity(record, stat);
     const isFound = names.size > 0 || isInLimbo;
+    const renewed = this.#renewed.get(id);
+    if (!isFound && renewed !== undefined) {
+      const { inode: found, identity } = renewed;
+      for (const place of found.names) this.#records.setEntry(place.parent, place.name, id, 0);
+      this.#put(id, found, identity);
+      return;
+    }
     if (!isInLimbo && record.kind === Kind.file) {
       // A name that shows an inode which nobody recorded: new content that was placed by the batch that was cut off, most
       // likely. It stays this inode's name, so that the content is placed there once more.

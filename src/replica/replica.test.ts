@@ -247,6 +247,7 @@ describe('a killed agent', () => {
   function killEverywhere(
     change: (at: (path: string) => string) => void,
     check: (pair: ReplicaPair) => void,
+    meanwhile: (at: (path: string) => string) => void = () => undefined,
   ): void {
     for (let n = 1; ; n++) {
       const pair = makePair();
@@ -267,6 +268,8 @@ describe('a killed agent', () => {
       } catch (error) {
         if (!(error instanceof Killed)) throw error;
         killed = true;
+        meanwhile((path) => join(pair.source, path));
+        pair.record();
         pair.connect();
       }
       try {
@@ -307,11 +310,49 @@ describe('a killed agent', () => {
         fs.writeFileSync(at('large'), Buffer.alloc(800_000, 'other'));
         fs.chmodSync(at('a'), 0o700);
       },
-      (pair) => {
-        // A folder that the killed agent had placed and not recorded cannot be told from somebody else's: it is kept.
-        for (const path of trashed(pair)) expect(path).toBe('new');
+      (pair) => expect(trashed(pair)).toEqual([]),
+    );
+  });
+
+  test('what it had placed goes when the source removes it before the next agent is there', () => {
+    killEverywhere(
+      (at) => {
+        fs.mkdirSync(at('new/deep'), { recursive: true });
+        fs.writeFileSync(at('new/deep/file'), 'in a new folder');
+        fs.renameSync(at('a/b/two'), at('new/two'));
+        fs.writeFileSync(at('page'), 'a page');
+        fs.linkSync(at('page'), at('a/page'));
+        fs.symlinkSync('new', at('current'));
+        fs.mkdirSync(at('a/empty'));
+        fs.rmSync(at('suid'));
+        fs.writeFileSync(at('suid'), 'new content');
+      },
+      (pair) => expect(trashed(pair)).toEqual([]),
+      (at) => {
+        fs.rmSync(at('new'), { recursive: true, force: true });
+        for (const path of ['page', 'a/page', 'current', 'suid']) fs.rmSync(at(path), { force: true });
+        fs.rmSync(at('a/empty'), { recursive: true, force: true });
+        fs.writeFileSync(at('a/b/c/empty'), 'no longer');
       },
     );
+  });
+
+  test('a file that a local user put where it would have placed one is kept', () => {
+    const pair = makePair();
+    fill(pair.source);
+    pair.record();
+    pair.connect();
+    fs.writeFileSync(join(pair.source, 'page'), 'from the source');
+    pair.record();
+    const die = (step: string): void => {
+      if (step === 'before-commit') throw new Killed();
+    };
+    expect(() => pair.connect({}, die)).toThrow(Killed);
+    fs.rmSync(join(pair.replica, 'page'));
+    fs.writeFileSync(join(pair.replica, 'page'), 'somebody else’s');
+    pair.connect();
+    expectEqual(pair);
+    expect(trashed(pair)).toEqual(['page']);
   });
 
   test('during first contact loses nothing that was done', () => {

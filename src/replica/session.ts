@@ -1,7 +1,5 @@
 // One connection, seen from the replica: what each message does. Synchronous; runs in the applier's thread.
 
-import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
 import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import type { Batch, Change } from '../core/change.ts';
 import { FamError } from '../core/errors.ts';
@@ -23,6 +21,7 @@ import type {
 } from '../wire/messages.ts';
 import { protocolVersion } from '../wire/messages.ts';
 import { Applier, isSameIdentity, type Step } from './applier.ts';
+import { ApplyingMark } from './applying-mark.ts';
 import { AttributeRules } from './attribute-rules.ts';
 import { Bases } from './bases.ts';
 import { type Home, isEmptyRoot } from './home.ts';
@@ -52,7 +51,7 @@ export class ReplicaSession {
   readonly #bases: Bases;
   /** Where first contact found that content is lacking: what is there may be an older one. */
   #wanted: ReadonlyMap<InodeId, readonly Place[]> = new Map();
-  readonly #applyingFd: number;
+  readonly #mark: ApplyingMark;
   #memory: ReplicaMemory | undefined;
   #welcome: Welcome | undefined;
   #rules: AttributeRules | undefined;
@@ -74,15 +73,17 @@ export class ReplicaSession {
     this.#options = options;
     this.#records = new Records(store);
     this.#memory = this.#records.memory();
-    this.#applyingFd = openSync(join(home.state, 'applying'), constants.O_RDWR | constants.O_CREAT, 0o600);
-    if (this.#wasApplying()) {
-      if (this.#memory?.reconciled === true) recover(home, this.#records);
-      this.#markApplying(false);
+    this.#mark = new ApplyingMark(home.state);
+    const cutOff = this.#mark.read();
+    if (cutOff !== undefined) {
+      if (this.#memory?.reconciled === true) recover(home, this.#records, cutOff);
+      this.#mark.clear();
     }
     this.#applier = new Applier({
       home,
       records: this.#records,
       streams: new StagedStreams(home.stagingFd),
+      mark: this.#mark,
       problem: (problem) => this.#problem(problem),
       ...(options.step === undefined ? {} : { step: options.step }),
     });
@@ -189,7 +190,7 @@ export class ReplicaSession {
     this.#reconcile?.close();
     this.#bases.close();
     this.#applier.close();
-    closeSync(this.#applyingFd);
+    this.#mark.close();
   }
 
   #state(): ReplicaState | null {
@@ -289,11 +290,8 @@ export class ReplicaSession {
   }
 
   #apply(batch: Batch): { readonly lost: readonly InodeId[]; readonly unresolved: readonly unknown[] } {
-    // RACE: killed from here to the commit, the tree is ahead of the records; the mark says so to the next agent.
-    this.#markApplying(true);
     const applied = this.#applier.apply(batch, this.#known());
     this.#memory = applied.memory;
-    this.#markApplying(false);
     this.#knownContents.placed(batch.changes, (id) => this.#lookAt(id));
     for (const id of batch.dead) this.#bases.drop(id);
     this.#isTidyDue = applied.emptyLimbo;
@@ -403,19 +401,7 @@ export class ReplicaSession {
       this.#problems = [];
     }
   }
-
-  #wasApplying(): boolean {
-    const byte = new Uint8Array(1);
-    return readSync(this.#applyingFd, byte, 0, 1, 0) === 1 && byte[0] === 1;
-  }
-
-  #markApplying(applying: boolean): void {
-    writeSync(this.#applyingFd, applying ? one : zero, 0, 1, 0);
-  }
 }
-
-const one = Uint8Array.of(1);
-const zero = Uint8Array.of(0);
 
 /** I9: one source at a time, and never an older epoch. */
 function refuseOthers(memory: ReplicaMemory, welcome: Welcome, root: string): void {
