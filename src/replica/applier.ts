@@ -151,8 +151,8 @@ export class Applier {
   }
 
   /** Removes what waits in limbo. After a complete batch has been acknowledged: nobody waits for this. */
-  tidy(): void {
-    this.limbo.empty();
+  tidy({ pending }: ReplicaMemory): void {
+    this.limbo.empty(new Set(pending.map(({ id }) => id)));
     this.#step('limbo-emptied');
   }
 

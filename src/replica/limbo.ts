@@ -52,9 +52,14 @@ export class Limbo {
     this.#names.delete(name);
   }
 
-  /** Removes everything in limbo, from disk and from the records. */
-  empty(): void {
+  /**
+   * Removes what is in limbo, from disk and from the records.
+   * @param owed inodes that are waiting for content: their old one may be of use for it, and is about to get a name again
+   */
+  empty(owed: ReadonlySet<InodeId>): void {
     for (const [name, path] of this.#names) {
+      if (owed.has(Number(name))) continue;
+      this.#names.delete(name);
       this.#records.store.transaction(() => {
         const id = /^[1-9]\d*$/.test(name) ? Number(name) : 0;
         const fd = openat(this.#home.limboFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -67,7 +72,6 @@ export class Limbo {
         this.#directories.forget(id);
       });
     }
-    this.#names.clear();
     this.#records.store.refresh();
   }
 

@@ -80,7 +80,7 @@ export class Reconcile {
     const { store } = applier.records;
     // While the records still say what in limbo is fam's.
     store.refresh();
-    applier.limbo.empty();
+    applier.limbo.empty(new Set());
     applier.former = options.isSameSource ? new FormerInodes(store) : undefined;
     store.clear();
     store.refresh();

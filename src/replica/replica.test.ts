@@ -242,6 +242,33 @@ describe('batches', () => {
   });
 });
 
+test('a name that a rewritten file was given shows nothing but its new content (I2)', () => {
+  const pair = makePair();
+  fill(pair.source);
+  const at = (path: string): string => join(pair.source, path);
+  fs.writeFileSync(at('upload.part'), Buffer.alloc(600_000, 'half'));
+  fs.writeFileSync(at('page'), 'before');
+  pair.record();
+  pair.connect();
+  const whole = Buffer.alloc(900_000, 'whole');
+  fs.writeFileSync(at('upload.part'), whole);
+  fs.renameSync(at('upload.part'), at('upload'));
+  fs.linkSync(at('upload'), at('again'));
+  fs.renameSync(at('again'), at('page'));
+  pair.record();
+  const torn: string[] = [];
+  pair.connect({}, (step) => {
+    for (const name of ['upload', 'page']) {
+      const path = join(pair.replica, name);
+      const content = fs.existsSync(path) ? fs.readFileSync(path) : whole;
+      if (!content.equals(whole) && content.toString() !== 'before') torn.push(`${step}: ${name}`);
+    }
+    if (!fs.existsSync(join(pair.replica, 'page'))) torn.push(`${step}: no page`);
+  });
+  expect(torn).toEqual([]);
+  expectEqual(pair);
+});
+
 describe('a killed agent', () => {
   /** Kills the agent at the nth step of whatever kind, connects again, and compares; until n is never reached. */
   function killEverywhere(

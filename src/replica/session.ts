@@ -171,7 +171,7 @@ export class ReplicaSession {
     if (this.#isAckDue) this.#ack();
     if (isIdle && this.#isTidyDue) {
       this.#isTidyDue = false;
-      this.#applier.tidy();
+      this.#applier.tidy(this.#known());
     }
   }
 

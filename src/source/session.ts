@@ -8,7 +8,7 @@ import type { Change } from '../core/change.ts';
 import { FamError } from '../core/errors.ts';
 import type { Problem } from '../core/problem.ts';
 import { maxDepth } from '../tree/directories.ts';
-import type { InodeRecord } from '../tree/records.ts';
+import type { EntryRecord, InodeRecord } from '../tree/records.ts';
 import {
   type Ack,
   type AttributeRules,
@@ -415,7 +415,7 @@ export class Session {
         else if (entry === undefined || entry.id === 0) {
           building.changes.push({ type: 'removed', parent: record.parent, name: record.name });
           building.bytes += changeBytes;
-        } else this.#addEntry(building, entry.parent, entry.name, entry.id);
+        } else this.#addEntry(building, entry);
       }
       to = record.seq;
       if (building.bytes >= batchTargetBytes) break;
@@ -495,14 +495,21 @@ export class Session {
     return false;
   }
 
-  #addEntry(building: Building, parent: InodeId, name: InodeRecord['name'], id: InodeId): void {
+  #addEntry(building: Building, { parent, name, id, seq }: EntryRecord): void {
     const record = this.#view.inode(id);
-    if (name === '' || record === undefined || record.links === 0) return;
+    if (record === undefined || record.links === 0) return;
     this.#addAncestors(building, parent);
-    if (!this.#knows(record, building.from)) {
-      if (!this.#addInode(building, id)) return;
+    const isKnown = this.#knows(record, building.from);
+    // What has changed since is sent ahead, even where this batch ends before its turn: no name shows an inode as it was before (I2).
+    const isNewer = record.seq > seq && this.#early.get(`i${id}`) !== record.seq;
+    if (!isKnown || isNewer) {
+      const isWhole = this.#addInode(building, id);
+      if (!isKnown && !isWhole) return;
       this.#early.set(`i${id}`, record.seq);
-    } else if (this.#owed.get(id) !== undefined && record.bornSeq > this.#whole) return;
+    }
+    // A name comes with the content that it had when it was given (I2), unless nobody can read that.
+    const owed = this.#owed.get(id);
+    if (owed !== undefined && !(owed.blocked && isKnown)) return;
     building.changes.push({ type: 'entry', parent, name, id, links: record.links });
     building.bytes += changeBytes;
   }
@@ -615,15 +622,7 @@ export class Session {
     const { contentSeq } = record;
     // What the replica has not been told of yet comes with its own record.
     if (record.seq <= from) {
-      const changes: Change[] = [{ type: 'inode', id, attributes, contentSeq, content: { from: 'none' } }];
-      this.#send({
-        type: 'batch',
-        from,
-        to: from,
-        complete: from === this.#view.head && this.#view.isSettled,
-        dead: [],
-        changes,
-      });
+      this.#sendExtra([{ type: 'inode', id, attributes, contentSeq, content: { from: 'none' } }]);
       this.#unread.sent(id, this.#sentBytes);
     } else this.#unread.drop(id);
     return true;
@@ -639,6 +638,8 @@ export class Session {
     if (opened.kind === 'problem') {
       this.#out.event({ type: 'problems', problems: [opened.problem] });
       owed.blocked = true;
+      // Names that were held back for the content.
+      if (owed.mayHaveOlder) this.#sendExtra(this.#names(record, []));
       return undefined;
     }
     if (opened.kind === 'moved') {
@@ -689,29 +690,33 @@ export class Session {
       const problem: Problem = { path: this.#contents.pathOf(record), action: 'read', code: 'changing' };
       this.#out.event({ type: 'problems', problems: [problem] });
     }
-    const building: Building = { from: this.#position, changes: [], dead: [], bytes: 0 };
-    building.changes.push({
+    const inode: Change = {
       type: 'inode',
       id: owed.id,
       attributes: content.attributes,
       contentSeq: owed.contentSeq,
       content: { from: 'staged' },
-    });
-    for (const { parent, name } of this.#view.namesOf(owed.id)) {
+    };
+    this.#sendExtra(this.#names(record, [inode]));
+    this.#owed.handOver(owed, this.#sentBytes);
+  }
+
+  /** `changes` and then all names of the inode, with what they hang on. */
+  #names(record: InodeRecord, changes: Change[]): readonly Change[] {
+    const { id, links } = record;
+    const building: Building = { from: this.#position, changes, dead: [], bytes: 0 };
+    for (const { parent, name } of this.#view.namesOf(id)) {
       this.#addAncestors(building, parent);
-      building.changes.push({ type: 'entry', parent, name, id: owed.id, links: record.links });
+      changes.push({ type: 'entry', parent, name, id, links });
     }
+    return changes;
+  }
+
+  /** A batch that does not move the position. */
+  #sendExtra(changes: readonly Change[]): void {
     const position = this.#position;
     const complete = position === this.#view.head && this.#view.isSettled;
-    this.#send({
-      type: 'batch',
-      from: position,
-      to: position,
-      complete,
-      dead: [],
-      changes: building.changes,
-    });
-    this.#owed.handOver(owed, this.#sentBytes);
+    this.#send({ type: 'batch', from: position, to: position, complete, dead: [], changes });
   }
 }
 
