@@ -71,7 +71,13 @@ function newest(path) {
 function isBuilt() {
   const stamp = statSync(builtStamp, { throwIfNoEntry: false });
   if (!stamp || !existsSync(join(root, 'dist', 'cli', 'main.js'))) return false;
-  const inputs = ['src', 'tsconfig.json', 'package-lock.json', 'scripts/build-agent.mjs'];
+  const inputs = [
+    'src',
+    'tsconfig.json',
+    'package-lock.json',
+    'scripts/build-agent.mjs',
+    'scripts/bundle.mjs',
+  ];
   return inputs.every((input) => newest(join(root, input)) < stamp.mtimeMs);
 }
 
@@ -86,11 +92,12 @@ function pruneOutputs(folder) {
   }
 }
 
-/** `npm run build`: tsc, then the one-file agent that is copied to hosts without fam. */
+/** `npm run build`: tsc, then bundles of what is started often, and the one-file agent that is copied to hosts without fam. */
 export function build() {
   const began = new Date();
   mustRun('the build', process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json']);
   pruneOutputs('');
+  mustRun('bundling', process.execPath, ['scripts/bundle.mjs']);
   mustRun('bundling the agent', process.execPath, ['scripts/build-agent.mjs']);
   writeFileSync(builtStamp, '');
   utimesSync(builtStamp, began, began);

@@ -15,6 +15,7 @@ import { ReaderThread } from '../source/reader-thread.ts';
 import type { SessionOptions } from '../source/session.ts';
 import { type TreeEvent, TreeThread } from '../source/tree-thread.ts';
 import { type Destination, parseDestination, showDestination } from '../transport/destination.ts';
+import { EagerTransport } from '../transport/eager.ts';
 import type { Transport } from '../transport/link.ts';
 import { LocalTransport } from '../transport/local.ts';
 import { SshTransport } from '../transport/ssh.ts';
@@ -99,9 +100,14 @@ export class Mirror implements Controlled {
     const destinations = options.destinations.map(parseDestination);
     for (const destination of destinations) refuseOverlap(source, destination);
     const stateDir = stateFolder(options.stateDir ?? stateFolderOf(source), source);
-    const transports = destinations.map((destination) => transportTo(destination, options));
+    const transports = destinations.map(
+      (destination) => new EagerTransport(transportTo(destination, options)),
+    );
     let onEvent: (event: TreeEvent) => void = () => {};
     const { port1: readerPort, port2: treePort } = new MessageChannel();
+    const abandon = async (): Promise<void> => {
+      await Promise.all(transports.map((transport) => transport.abandon()));
+    };
     const tree = await TreeThread.start(
       {
         root: bytesOfText(source),
@@ -113,7 +119,10 @@ export class Mirror implements Controlled {
         readerPort,
       },
       (event) => onEvent(event),
-    );
+    ).catch(async (error: unknown) => {
+      await abandon();
+      throw error;
+    });
     const mirror = new Mirror(options, source, stateDir, tree, treePort);
     onEvent = (event) => mirror.#treeEvent(event);
     mirror.#head = tree.head;
@@ -124,6 +133,7 @@ export class Mirror implements Controlled {
     try {
       mirror.#closeControl = await serveControl(stateDir, mirror);
     } catch (error) {
+      await abandon();
       await mirror.close(false);
       throw error;
     }

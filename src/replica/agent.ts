@@ -50,7 +50,7 @@ class Agent {
     this.#link = link;
     this.#signal = signal;
     const workerData: ApplierData = { root, version };
-    this.#worker = new Worker(workerFile(import.meta.url, './applier-thread.ts'), { workerData });
+    this.#worker = new Worker(workerFile('replica/applier-thread'), { workerData });
   }
 
   async run(): Promise<number> {

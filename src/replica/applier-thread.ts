@@ -87,7 +87,7 @@ async function serve(port: MessagePort, data: ApplierData): Promise<void> {
   function sync(cursor: number): void {
     if (syncThread === undefined) {
       const syncData: SyncData = { fd: home?.rootFd ?? -1 };
-      syncThread = new Worker(workerFile(import.meta.url, './sync-thread.ts'), { workerData: syncData });
+      syncThread = new Worker(workerFile('replica/sync-thread'), { workerData: syncData });
       syncThread.on('message', (reply: SyncReply) => {
         guarded(() => {
           check(reply.result, 'sync');

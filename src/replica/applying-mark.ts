@@ -101,7 +101,8 @@ function placementsOf(operations: readonly Operation[]): Placement[] {
     }
     if (!('to' in operation) || operation.to.at !== 'name') continue;
     const what = made.get(id);
-    if (what !== undefined) placements.push({ parent: operation.to.parent, name: operation.to.name, ...what });
+    if (what !== undefined)
+      placements.push({ parent: operation.to.parent, name: operation.to.name, ...what });
   }
   return placements;
 }

@@ -111,7 +111,8 @@ class Recovery {
     const stat = this.#stat;
     if (placement === undefined || kindOf(stat) !== placement.kind) return 0;
     const { id, kind, size, mtimeS, mtimeNs, contentSeq } = placement;
-    if (kind === Kind.file && (stat.size !== size || stat.mtimeS !== mtimeS || stat.mtimeNs !== mtimeNs)) return 0;
+    if (kind === Kind.file && (stat.size !== size || stat.mtimeS !== mtimeS || stat.mtimeNs !== mtimeNs))
+      return 0;
     if (this.#records.inode(id) !== undefined) {
       // New content of a file that is recorded: whether the old one is gone is known at the end.
       this.#note(id);

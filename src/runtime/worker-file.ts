@@ -13,17 +13,15 @@ const threadKey = Symbol.for('fam.thread');
 /**
  * What to start a thread from. Inside the one-file agent that is the agent itself, whose entry (cli/agent-bundle.ts)
  * runs the module named by `bundledThread`.
- * @param moduleUrl `import.meta.url` of the caller
- * @param relative the thread's module, relative to the caller, with its `.ts` ending
+ * @param module the thread's module below src/, without its ending
  */
-export function workerFile(moduleUrl: string, relative: string): string | URL {
-  if (typeof famIsBundle !== 'undefined') return startOfThread(basename(relative, '.ts'));
-  const source = fileURLToPath(new URL(relative, moduleUrl));
-  const built = source.replace(/\.ts$/, '.js');
-  if (!moduleUrl.endsWith('.ts')) return built;
-  const fromSources = built.replace(/\/src\//, '/dist/');
-  if (!existsSync(fromSources)) throw new Error(`${fromSources} is missing: run npm run build`);
-  return fromSources;
+export function workerFile(module: string): string | URL {
+  if (typeof famIsBundle !== 'undefined') return startOfThread(basename(module));
+  // From src/runtime or, bundled (scripts/bundle.mjs), from any folder directly below dist/.
+  const dist = import.meta.url.endsWith('.ts') ? '../../dist' : '..';
+  const file = fileURLToPath(new URL(`${dist}/${module}.js`, import.meta.url));
+  if (!existsSync(file)) throw new Error(`${file} is missing: run npm run build`);
+  return file;
 }
 
 /** The name of the module that this thread of the one-file agent is to run, without its ending. */

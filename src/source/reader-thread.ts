@@ -24,7 +24,7 @@ export class ReaderThread {
 
   /** @param onFailure the thread ended by an exception: a defect, or the state has become unreadable */
   constructor(data: ReaderData, onFailure: (error: Error) => void) {
-    this.#worker = new Worker(workerFile(import.meta.url, './reader-worker.ts'), {
+    this.#worker = new Worker(workerFile('source/reader-worker'), {
       workerData: data,
       transferList: [data.treePort],
     });

@@ -98,7 +98,7 @@ export class TreeThread implements AsyncDisposable {
       wakeFd,
       readerPort: options.readerPort,
     };
-    const worker = new Worker(workerFile(import.meta.url, './tree-worker.ts'), {
+    const worker = new Worker(workerFile('source/tree-worker'), {
       workerData: data,
       transferList: options.readerPort === undefined ? [] : [options.readerPort],
     });

@@ -204,7 +204,7 @@ test('kill -9 at any moment: the records are whole, and the next start repairs t
     using tree = new RecordedTree({ base });
     small(tree.root);
     const runner = join(base, 'run.mjs');
-    const thread = workerFile(import.meta.url, '../source/tree-thread.ts');
+    const thread = workerFile('source/tree-thread');
     writeFileSync(
       runner,
       `import { TreeThread } from ${JSON.stringify(thread)};

@@ -23,7 +23,7 @@ export class WatchThread {
   /** @param ended called when it takes no more watches */
   constructor(ended: () => void) {
     this.#ended = ended;
-    this.#worker = new Worker(workerFile(import.meta.url, './watch-worker.ts'), {
+    this.#worker = new Worker(workerFile('watch/watch-worker'), {
       // Descriptors are opened and closed by system calls of our own, which Node.js does not see.
       trackUnmanagedFds: false,
     });

@@ -43,7 +43,7 @@ import { Listener } from './listener.ts';
 
 /** The repository's built modules, for threads and for processes of other users. */
 function built(module: string): string {
-  const file = workerFile(new URL('../../src/x.ts', import.meta.url).href, module);
+  const file = workerFile(module);
   return file instanceof URL ? file.href : pathToFileURL(file).href;
 }
 
@@ -140,7 +140,7 @@ describe('openEventSource', () => {
 
   test('falls back to inotify without privilege, and names what is missing', () => {
     const script = `
-      const { openEventSource } = await import(${JSON.stringify(built('./kernel/open-event-source.ts'))});
+      const { openEventSource } = await import(${JSON.stringify(built('kernel/open-event-source'))});
       const { source, reason } = openEventSource({ root: '/' });
       console.log(source.monitor, reason);
       source.close();`;
@@ -189,7 +189,7 @@ testOn(['tmpfs'], 'inotify: add throws ENOSPC at the watch limit, and the advice
     const fd = openSync(root, 'r');
     // A user of its own, so that nobody else on the machine meets the limit.
     const script = `
-      const { InotifySource, watchLimitAdvice } = await import(${JSON.stringify(built('./kernel/inotify.ts'))});
+      const { InotifySource, watchLimitAdvice } = await import(${JSON.stringify(built('kernel/inotify'))});
       const { closeSync, mkdirSync, openSync } = await import('node:fs');
       const source = new InotifySource(openSync('.', 'r'));
       try {
@@ -302,7 +302,7 @@ testOn(['tmpfs'], 'a thread that is blocked in poll ends when the eventfd is sig
     const worker = new Worker(
       `const { parentPort, workerData } = require('node:worker_threads');
        import(workerData.sys).then((sys) => parentPort.postMessage(sys.poll(workerData.fds)));`,
-      { eval: true, workerData: { sys: built('./kernel/sys.ts'), fds: [...source.fds, wake] } },
+      { eval: true, workerData: { sys: built('kernel/sys'), fds: [...source.fds, wake] } },
     );
     try {
       const answer = new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
