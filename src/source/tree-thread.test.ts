@@ -143,10 +143,15 @@ test('TreeThread.start: a second one on the same state is refused, and the first
 test('TreeThread: idle, it takes no processor time', async () => {
   const thread = await start();
   await thread.barrier();
-  const before = process.cpuUsage();
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  const { user, system } = process.cpuUsage(before);
-  expect(user + system).toBeLessThan(60_000);
+  // The test runner is in this process, too, and may be busy for a moment; a thread that polls would never be quiet.
+  let used = Number.POSITIVE_INFINITY;
+  for (let tries = 0; tries < 20 && used >= 30_000; tries++) {
+    const before = process.cpuUsage();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const { user, system } = process.cpuUsage(before);
+    used = user + system;
+  }
+  expect(used).toBeLessThan(30_000);
 });
 
 test('TreeThread.prune: forgets what was deleted, when nothing else is to be done', async () => {
