@@ -22,8 +22,8 @@ import { SshTransport } from '../transport/ssh.ts';
 import { ReplicaRunner } from './replica-runner.ts';
 import { stateFolderOf } from './state-folder.ts';
 
-/** Quiet time after which a file that is held open is sent. */
-const settleMs = 200;
+/** Quiet time after which a file that is held open is sent. An upload that pauses for longer is seen as far as it has come. */
+const settleMs = 500;
 /** Changes that are forgotten together. */
 const pruneEvery = 20_000;
 /** A file that is written to all the time is sent this often. */
