@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { brotliCompressSync, constants } from 'node:zlib';
 import { build } from 'esbuild';
+import { zodInEnglish } from './zod-in-english.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const modules = join(root, 'node_modules');
@@ -100,10 +101,6 @@ const agentParts = {
     onLoad({ filter: /^lmdb$/, namespace: 'addon' }, () =>
       module('lmdb', `export default () => loadAddon('lmdb', variants);`),
     );
-    // zod brings its messages in fifty languages: a quarter of the agent.
-    onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({
-      contents: `export { default as en } from './en.js';`,
-    }));
     // msgpackr is fast enough without its own addon, and says so by catching this.
     onLoad({ filter: /^none$/, namespace: 'addon' }, () => ({
       contents: `export default () => { throw new Error('not in the agent'); };`,
@@ -136,7 +133,7 @@ export async function bundleAgent(entry, outfile) {
         'const require = famCreateRequire(import.meta.url);',
       ].join(' '),
     },
-    plugins: [agentParts],
+    plugins: [agentParts, zodInEnglish],
   });
   const code = Buffer.from(outputFiles[0].contents);
   mkdirSync(dirname(outfile), { recursive: true });

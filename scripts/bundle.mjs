@@ -5,6 +5,7 @@ import { rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { zodInEnglish } from './zod-in-english.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
@@ -19,16 +20,6 @@ const entries = [
   'replica/sync-thread.js',
   'watch/watch-worker.js',
 ];
-
-/** zod brings its messages in fifty languages: half of what it is. */
-const englishOnly = {
-  name: 'english-only',
-  setup({ onLoad }) {
-    onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({
-      contents: `export { default as en } from './en.js';`,
-    }));
-  },
-};
 
 rmSync(join(dist, 'chunk'), { recursive: true, force: true });
 await build({
@@ -46,7 +37,7 @@ await build({
   sourcemap: true,
   legalComments: 'none',
   logLevel: 'warning',
-  plugins: [englishOnly],
+  plugins: [zodInEnglish],
   // Addons find their binaries beside themselves, and CommonJS packages need a `require` of their own.
   external: ['koffi', 'lmdb', 'msgpackr', 'commander', 'cli-progress', 'pino', 'minimatch'],
 });

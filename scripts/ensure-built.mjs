@@ -77,6 +77,7 @@ function isBuilt() {
     'package-lock.json',
     'scripts/build-agent.mjs',
     'scripts/bundle.mjs',
+    'scripts/zod-in-english.mjs',
   ];
   return inputs.every((input) => newest(join(root, input)) < stamp.mtimeMs);
 }

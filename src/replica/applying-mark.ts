@@ -5,9 +5,9 @@
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { type Attributes, type InodeId, Kind, type Seq } from '../core/attributes.ts';
-import { asName, type Name } from '../core/name.ts';
+import { type InodeId, Kind, type Seq } from '../core/attributes.ts';
 import type { Operation, Place } from '../core/plan-operation.ts';
+import { nameSchema } from './records.ts';
 
 /** Something that a batch makes and the name that it gives to it. */
 export interface Placement extends Place {
@@ -23,13 +23,7 @@ export interface Placement extends Place {
 export type Placements = ReadonlyMap<string, Placement>;
 
 const number = z.number().int();
-const name = z.string().transform((text, context): Name => {
-  const made = asName(text);
-  if (made !== undefined) return made;
-  context.addIssue('not a name');
-  return z.NEVER;
-});
-const schema = z.array(z.tuple([number, name, number, number, z.enum(Kind), number, number, number]));
+const schema = z.array(z.tuple([number, nameSchema, number, number, z.enum(Kind), number, number, number]));
 
 /** u8 1 (a batch is being applied) or 0, u32 length, JSON: what `schema` says. */
 const headBytes = 5;
@@ -97,7 +91,8 @@ function placementsOf(operations: readonly Operation[]): Placement[] {
     if (type === 'build' || type === 'buildContent') {
       const { attributes, contentSeq, content } = operation;
       const size = content.from === 'inline' ? content.bytes.length : attributes.size;
-      made.set(id, { id, contentSeq, size, ...kindAndTime(attributes) });
+      const { kind, mtimeS, mtimeNs } = attributes;
+      made.set(id, { id, contentSeq, kind, size, mtimeS, mtimeNs });
     }
     if (!('to' in operation) || operation.to.at !== 'name') continue;
     const what = made.get(id);
@@ -105,8 +100,4 @@ function placementsOf(operations: readonly Operation[]): Placement[] {
       placements.push({ parent: operation.to.parent, name: operation.to.name, ...what });
   }
   return placements;
-}
-
-function kindAndTime({ kind, mtimeS, mtimeNs }: Attributes): Pick<Placement, 'kind' | 'mtimeS' | 'mtimeNs'> {
-  return { kind, mtimeS, mtimeNs };
 }

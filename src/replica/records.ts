@@ -27,7 +27,8 @@ export interface ReplicaMemory {
 }
 
 const seq = z.number().int().nonnegative();
-const name = z.string().transform((text, context): Name => {
+/** A name in what is stored as JSON. */
+export const nameSchema = z.string().transform((text, context): Name => {
   const made = asName(text);
   if (made !== undefined) return made;
   context.addIssue('not a name');
@@ -39,7 +40,7 @@ const memorySchema = z.object({
   reconciled: z.boolean(),
   cursor: seq,
   pending: z.array(z.object({ id: seq, contentSeq: seq })),
-  deferred: z.array(z.object({ parent: seq, name, id: seq })),
+  deferred: z.array(z.object({ parent: seq, name: nameSchema, id: seq })),
 });
 
 const memoryKey = 'replica/memory';

@@ -31,6 +31,7 @@ import type { Placements } from './applying-mark.ts';
 import { type Home, innerHomeName } from './home.ts';
 import { discard } from './limbo.ts';
 import { nowhere, type Records } from './records.ts';
+import { Trash } from './trash.ts';
 
 /** To be called before anything is applied, when the mark says that the last agent was killed while applying. */
 export function recover(home: Home, records: Records, placements: Placements): void {
@@ -54,6 +55,8 @@ class Recovery {
   readonly #covered = new Map<InodeId, Place[]>();
   /** Files whose new content was found under a name that the cut batch gave to it. */
   readonly #renewed = new Map<InodeId, Renewed>();
+  /** What the cut batch made and was to place where now something is that the records did not know. */
+  readonly #occupied = new Set<InodeId>();
   readonly #stat = new Stat();
 
   constructor(home: Home, records: Records, placements: Placements) {
@@ -64,16 +67,10 @@ class Recovery {
 
   run(): void {
     this.#rescue(this.#home.rootFd, rootId);
+    this.#clearLimbo();
     this.#walk(this.#home.rootFd, '.', rootId);
-    const limbo = openat(this.#home.limboFd, '.', O_RDONLY | O_DIRECTORY);
-    const inLimbo: string[] = [];
-    readDirectory(limbo, (name) => {
-      inLimbo.push(name);
-    });
-    close(limbo);
-    for (const name of inLimbo) {
+    for (const name of this.#inLimbo()) {
       const id = this.#idAt(this.#home.limboFd, name);
-      if (id === 0) this.#discard(name);
       if (id === 0 || String(id) !== name) continue;
       this.#note(id);
       if (this.#stat.isDirectory) this.#walk(this.#home.limboFd, name, id);
@@ -81,14 +78,43 @@ class Recovery {
     for (const id of this.#moved.keys()) this.#settle(id);
   }
 
-  /** Removes what the cut batch was making in limbo. What it had moved in there is taken out first. */
-  #discard(name: string): void {
-    const fd = openat(this.#home.limboFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    if (fd >= 0) {
-      this.#rescue(fd, 0);
-      close(fd);
+  #inLimbo(): string[] {
+    const limbo = openat(this.#home.limboFd, '.', O_RDONLY | O_DIRECTORY);
+    const names: string[] = [];
+    readDirectory(limbo, (name) => {
+      names.push(name);
+    });
+    close(limbo);
+    return names;
+  }
+
+  /**
+   * Removes what the cut batch was making in limbo; what it had moved in there is taken out first. Where something unrecorded is at
+   * the name that was to be given, or a recorded inode has left this place, the two may have been exchanged already: then what is
+   * here may be a local user's, and is kept (I6).
+   */
+  #clearLimbo(): void {
+    const { limboFd } = this.#home;
+    const trash = new Trash(this.#home);
+    const unknown: string[] = [];
+    for (const name of this.#inLimbo()) {
+      const id = this.#idAt(limboFd, name);
+      if (id === 0) unknown.push(name);
+      this.#rescueIn(limboFd, name, id);
     }
-    discard(this.#home.limboFd, name);
+    for (const name of unknown) {
+      const id = Number(name);
+      const mayBeOthers = this.#occupied.has(id) || this.#records.inode(id) !== undefined;
+      if (mayBeOthers) trash.keep(limboFd, name, `(${name})`, 'found after a kill');
+      else discard(limboFd, name);
+    }
+  }
+
+  #rescueIn(dirfd: number, name: string, directory: InodeId | 0): void {
+    const fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (fd < 0) return;
+    this.#rescue(fd, directory);
+    close(fd);
   }
 
   /** The recorded inode that is at the name, 0 for none; `#stat` tells about it. */
@@ -152,12 +178,10 @@ class Recovery {
         this.#note(id);
         continue;
       }
+      const placement = this.#placements.get(`${directory}/${name}`);
+      if (placement !== undefined && id === 0) this.#occupied.add(placement.id);
       if (directory !== 0 && id === 0) id = this.#adopt(fd, { parent: directory, name });
-      if (type !== DT_DIR && !this.#stat.isDirectory) continue;
-      const child = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-      if (child < 0) continue;
-      this.#rescue(child, id);
-      close(child);
+      if (type === DT_DIR || this.#stat.isDirectory) this.#rescueIn(fd, name, id);
     }
     close(fd);
   }

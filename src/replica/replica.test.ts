@@ -382,6 +382,29 @@ describe('a killed agent', () => {
     expect(trashed(pair)).toEqual(['page']);
   });
 
+  test('between an exchange and the trash loses nothing of a local user’s', () => {
+    const pair = makePair();
+    fill(pair.source);
+    pair.record();
+    pair.connect();
+    fs.mkdirSync(join(pair.source, 'new'));
+    fs.writeFileSync(join(pair.source, 'new/page'), 'from the source');
+    pair.record();
+    const die = (step: string): void => {
+      if (step === 'before-commit') throw new Killed();
+    };
+    expect(() => pair.connect({}, die)).toThrow(Killed);
+    // What a kill in that moment leaves: the new folder has its name, the one that was there before is in limbo.
+    const home = join(pair.folder, '.fam-replica');
+    const rows = JSON.parse(fs.readFileSync(join(home, 'state/applying')).subarray(5).toString());
+    const id = rows.find((row: unknown[]) => row[1] === 'new')[2];
+    fs.mkdirSync(join(home, 'limbo', String(id)));
+    fs.writeFileSync(join(home, 'limbo', String(id), 'page'), 'somebody else’s');
+    pair.connect();
+    expectEqual(pair);
+    expect(trashed(pair)).toEqual([`(${id})`]);
+  });
+
   test('during first contact loses nothing that was done', () => {
     for (const n of [1, 3, 5]) {
       const pair = makePair();
