@@ -240,6 +240,7 @@ class Planner {
     if (leaving !== undefined) {
       const follower = this.#changeAt(leaving);
       if (follower !== undefined && follower.id !== 0 && follower.id !== id) this.#entry(follower, true);
+      if (this.#leavesGap(leaving, id)) return false;
     }
     const occupant = this.#records.occupant(parent, name);
     if (occupant === id) return true;
@@ -258,6 +259,25 @@ class Planner {
     // an occupant above us is no obstacle.
     this.#toLimbo(id, from);
     this.#exchangeWithLimbo(id, change, occupant);
+    return true;
+  }
+
+  /**
+   * The directory would leave a name behind that stands empty although the source has something there: this batch was cut short of
+   * it. It stays until a batch says what follows.
+   */
+  #leavesGap(place: Place, id: InodeId): boolean {
+    if (this.#batch.complete || this.#records.occupant(place.parent, place.name) !== id) return false;
+    const follower = this.#changeAt(place);
+    if (follower !== undefined) {
+      return follower.id !== 0 && follower.id !== id && !this.#inProgress.has(follower);
+    }
+    // A directory that goes takes the names in it along: nothing is said of them.
+    for (let at: InodeId | undefined = place.parent; at !== undefined; at = this.#records.parentOf(at)) {
+      const [named] = this.#records.inode(at)?.names ?? [];
+      if (named === undefined) return at === rootId;
+      if (this.#wantedAt(named) === 0) return false;
+    }
     return true;
   }
 

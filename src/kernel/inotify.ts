@@ -35,9 +35,9 @@ const IN_UNMOUNT = 0x2000;
 const IN_Q_OVERFLOW = 0x4000;
 const IN_IGNORED = 0x8000;
 const IN_ONLYDIR = 0x1000000;
-const IN_EXCL_UNLINK = 0x4000000;
 const IN_ISDIR = 0x40000000;
 
+/** Without IN_EXCL_UNLINK: what is written through a descriptor whose name is gone may show under another name. */
 const wanted =
   IN_MODIFY |
   IN_ATTRIB |
@@ -48,8 +48,7 @@ const wanted =
   IN_DELETE |
   IN_DELETE_SELF |
   IN_MOVE_SELF |
-  IN_ONLYDIR |
-  IN_EXCL_UNLINK;
+  IN_ONLYDIR;
 
 /** Of the directory that holds the root's entry. */
 const wantedOfParent = IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_ONLYDIR;

@@ -216,6 +216,9 @@ export class Session {
       this.#throttledUntil = readyAt;
       return false;
     }
+    this.#view.refresh();
+    // I2: no name of a directory is emptied before it is known what will be there instead.
+    if (this.#view.isMoving) return false;
     const stepped = this.#walk === undefined ? this.#sendBatch() : this.#stepWalk(this.#walk);
     // After each batch one piece, so that a stream advances under constant small changes, and the other way round.
     const streamed = this.#stepTransfer(now, this.#streamBytes < streamBytesInFlight);
@@ -388,7 +391,6 @@ export class Session {
   /** The next stretch of the journal, up to about batchTargetBytes. */
   #sendBatch(): boolean {
     const view = this.#view;
-    view.refresh();
     if (this.#position >= view.head) return false;
     const from = this.#position;
     const head = view.head;

@@ -59,6 +59,7 @@ class TreeWorker {
   readonly #fds: number[];
   #barriers: Barrier[] = [];
   #head: Seq;
+  #isMoving = false;
   #scanning = true;
   #stopping = false;
   #pruneTo: Seq | undefined;
@@ -155,9 +156,10 @@ class TreeWorker {
   #advance(): void {
     this.#recorder.step();
     this.#steps += 1;
-    const { head } = this.#store;
-    if (head !== this.#head) {
+    const { head, isMoving } = this.#store;
+    if (head !== this.#head || isMoving !== this.#isMoving) {
       this.#head = head;
+      this.#isMoving = isMoving;
       this.#postHead();
     }
     if (this.#scanning || this.#recorder.scanning) this.#reportScan();

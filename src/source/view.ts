@@ -14,6 +14,8 @@ export interface TreeView {
   readonly pruned: Seq;
   /** False in the middle of a round: an inode that has lost its last name may still be found under another. */
   readonly isSettled: boolean;
+  /** A directory is between two places: whatever is told now may leave one of them empty for a moment. */
+  readonly isMoving: boolean;
   /** Moves the view to what is committed now. */
   refresh(): void;
   inode(id: InodeId): InodeRecord | undefined;

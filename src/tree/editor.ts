@@ -5,8 +5,9 @@ import { z } from 'zod';
 import { type InodeId, Kind, type Seq } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
 import type { NewInode } from './attributes-of.ts';
+import { LostNames } from './lost-names.ts';
 import type { EntryRecord, InodeRecord } from './records.ts';
-import { orphansKey, type TreeStore } from './store.ts';
+import { movingKey, orphansKey, type TreeStore } from './store.ts';
 
 /** An inode changed in this round: as it will be, and as the store still has it. */
 interface Draft {
@@ -31,8 +32,12 @@ export class TreeEditor {
   readonly #drafts = new Map<InodeId, Draft>();
   readonly #orphans = new Set<InodeId>();
   #orphansStored = false;
+  /** Directories that in this round had no name or several, for a moment at least. */
+  readonly #unplaced = new Set<InodeId>();
+  #isMovingStored = false;
   /** Seq for everything new during the first scan; undefined: each change its own. */
   #base: Seq | undefined;
+  readonly lostNames = new LostNames();
   /** Called for each directory that leaves the tree. */
   onDirectoryGone: (id: InodeId) => void = () => {};
 
@@ -42,6 +47,7 @@ export class TreeEditor {
 
   /** Orphans that a killed predecessor left: to be called once at start. */
   adoptOrphans(): void {
+    this.#isMovingStored = this.#store.isMoving;
     const ids = this.#store.meta(orphansKey, orphanList) ?? [];
     this.#orphansStored = ids.length > 0;
     for (const id of ids) {
@@ -109,6 +115,7 @@ export class TreeEditor {
   link(parent: InodeId, name: Name, id: InodeId, before: EntryRecord | undefined): void {
     const record = this.inode(id);
     if (record === undefined) throw new Error(`link to inode ${id}, which has no record`);
+    if (record.kind === Kind.directory) this.#unplaced.add(id);
     if (record.links === 0) {
       this.#orphans.delete(id);
       this.replace({ ...record, parent, name, links: 1 });
@@ -149,8 +156,10 @@ export class TreeEditor {
     if (record.links === 1) {
       this.replace({ ...record, links: 0 });
       this.#orphans.add(id);
+      if (record.kind === Kind.directory) this.#unplaced.add(id);
       return;
     }
+    if (record.kind !== Kind.directory) this.lostNames.add(parent, name, id);
     const links = record.links - 1;
     if (record.parent !== parent || record.name !== name) {
       this.#store.removeFurtherName(id, parent, name);
@@ -186,6 +195,8 @@ export class TreeEditor {
       this.#write(id);
     }
     this.#orphans.clear();
+    // What still has several names (a bind mount shows one directory twice) keeps nobody waiting.
+    this.#unplaced.clear();
   }
 
   #forgetTree(top: InodeId): void {
@@ -212,12 +223,34 @@ export class TreeEditor {
     return this.#drafts.size - this.#orphans.size >= maxDrafts;
   }
 
-  /** Writes all drafts: at the end of each transaction. Orphans stay in memory, and are listed in the store. */
-  flush(): void {
+  /** The inode has lost its last name in this round, and may still be found under another one. */
+  isOrphan(id: InodeId): boolean {
+    return this.#orphans.has(id);
+  }
+
+  /**
+   * Writes all drafts: at the end of each transaction. Orphans stay in memory, and are listed in the store.
+   * @param mayBeAnywhere the whole tree is being scanned: an orphan may turn up at its very end, and is not waited for
+   */
+  flush(mayBeAnywhere: boolean): void {
     for (const [id, draft] of this.#drafts) if (draft.record.links > 0) this.#write(id);
     if (this.#orphans.size > 0) this.#store.setMeta(orphansKey, [...this.#orphans]);
     else if (this.#orphansStored) this.#store.removeMeta(orphansKey);
     this.#orphansStored = this.#orphans.size > 0;
+    const isMoving = this.#isMoving(mayBeAnywhere);
+    if (isMoving === this.#isMovingStored) return;
+    this.#isMovingStored = isMoving;
+    if (isMoving) this.#store.setMeta(movingKey, true);
+    else this.#store.removeMeta(movingKey);
+  }
+
+  #isMoving(mayBeAnywhere: boolean): boolean {
+    for (const id of this.#unplaced) {
+      const links = this.inode(id)?.links ?? 1;
+      if (links > 1 || (links === 0 && !mayBeAnywhere)) return true;
+      if (links === 1) this.#unplaced.delete(id);
+    }
+    return false;
   }
 
   #write(id: InodeId): void {
@@ -231,5 +264,6 @@ export class TreeEditor {
   reset(): void {
     this.#drafts.clear();
     this.#orphans.clear();
+    this.#unplaced.clear();
   }
 }

@@ -15,7 +15,8 @@ import type { TreeStore } from './store.ts';
 
 /**
  * `unknown`: it could not be told (a problem was reported), so nothing was recorded. `unreachable`: the directory is not where
- * the records have it; its name is looked at again, and this one should be looked at after that.
+ * the records have it, or in no place at all; what becomes of it is known at the end of the round, and this name should be looked
+ * at again then.
  */
 export type Verdict = 'present' | 'gone' | 'unknown' | 'unreachable';
 
@@ -25,8 +26,8 @@ export interface LookListener {
   list(id: InodeId, isNew: boolean): void;
   /** A directory that was listed before was found under another name. */
   moved(id: InodeId): void;
-  /** A name that has to be looked at too, in this round. */
-  recheck(directory: InodeId, name: Name): void;
+  /** A name that has to be looked at too, in this round, as if these hints had come for it. */
+  recheck(directory: InodeId, name: Name, hints: number): void;
   /** The directory is not where the records have it, and was not found by handle. */
   unreachable(record: InodeRecord): void;
   problem(problem: Problem): void;
@@ -73,9 +74,13 @@ export class Look {
   /** Looks because of an event (or a file that settled). */
   atName(directory: InodeId, name: Name, hints: number, now: number): Verdict {
     const record = this.#editor.inode(directory);
-    if (record === undefined || record.links === 0 || record.kind !== Kind.directory) return 'unknown';
+    if (record === undefined || record.kind !== Kind.directory) return 'unknown';
+    if (record.links === 0) return this.#nowhere(record);
     const dirfd = this.#directories.open(directory);
     if (dirfd < 0) return this.#unreachable(record, dirfd);
+    // Somebody may still write through a descriptor that was opened under this name when it was another inode's.
+    const former = this.#editor.lostNames.find(directory, name);
+    if (former !== undefined) this.bequeath(former, hints);
     const rc = sys.statx(dirfd, name, this.#stat);
     if (rc === -ENOENT) return 'gone';
     if (rc < 0) return this.failed(directory, name, 'read attributes', rc);
@@ -97,7 +102,8 @@ export class Look {
   /** Compares a directory's own attributes; `dirfd` undefined: by its id. */
   atSelf(id: InodeId, hints: number, dirfd = this.#directories.open(id)): Verdict {
     const record = this.#editor.inode(id);
-    if (record === undefined || record.links === 0) return 'unknown';
+    if (record === undefined) return 'unknown';
+    if (record.links === 0) return this.#nowhere(record);
     if (dirfd < 0) return this.#unreachable(record, dirfd);
     const rc = sys.fstat(dirfd, this.#stat);
     if (rc < 0) return this.failed(record.parent, record.name, 'read attributes', rc);
@@ -117,7 +123,7 @@ export class Look {
         continue;
       }
       seen.tries += 1;
-      for (const { parent, name } of this.#store.namesOf(id, record)) this.#listener.recheck(parent, name);
+      for (const { parent, name } of this.#store.namesOf(id, record)) this.#listener.recheck(parent, name, 0);
     }
     return this.#overlinked.size > 0;
   }
@@ -128,16 +134,17 @@ export class Look {
     if (passed !== 0) this.#inherited.set(id, (this.#inherited.get(id) ?? 0) | passed);
   }
 
-  /** Raises what was hinted at under names that are no more, for inodes that live on. */
-  settleBequests(): void {
+  /** Has inodes that live on looked at for what was hinted at under names that they have no more. True when there are any. */
+  settleBequests(): boolean {
+    let isAny = false;
     for (const [id, hints] of this.#inherited) {
       const record = this.#editor.inode(id);
-      if (record === undefined || record.links === 0) continue;
-      const seq = this.#editor.nextSeq();
-      const content = record.kind === Kind.file && (hints & contentHints) !== 0;
-      this.#editor.replace({ ...record, seq, contentSeq: content ? seq : record.contentSeq });
+      if (record === undefined || record.links === 0 || record.name === '') continue;
+      this.#listener.recheck(record.parent, record.name, hints);
+      isAny = true;
     }
     this.#inherited.clear();
+    return isAny;
   }
 
   failed(directory: InodeId, name: Name | '', action: string, rc: number): 'unknown' {
@@ -157,6 +164,11 @@ export class Look {
       record = this.#editor.inode(record.parent);
     }
     return parts.reverse().join('/');
+  }
+
+  /** A directory without a name: on its way to another one, which this round may find, or out of the tree. */
+  #nowhere(record: InodeRecord): 'unknown' | 'unreachable' {
+    return this.#editor.isOrphan(record.id) ? 'unreachable' : 'unknown';
   }
 
   /** A directory that cannot be opened deletes nothing (I4); has its name gone, its parent's listing tells. */
@@ -249,7 +261,7 @@ export class Look {
       this.#overlinked.set(linked.id, { nlink, tries: 0 });
       for (const other of this.#store.namesOf(linked.id, linked)) {
         if (other.parent !== directory || other.name !== name)
-          this.#listener.recheck(other.parent, other.name);
+          this.#listener.recheck(other.parent, other.name, 0);
       }
     }
     // Without a birth time an old directory and one that was made under its inode number look alike.

@@ -1,7 +1,15 @@
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
+
+/** A folder whose listing takes several steps keeps the round open. */
+function openLongRound(tree: RecordedTree): void {
+  mkdirSync(join(tree.base, 'large'));
+  for (let n = 0; n < 6000; n++) writeFileSync(join(tree.base, 'large', String(n)), '');
+  renameSync(join(tree.base, 'large'), join(tree.root, 'large'));
+  tree.turn();
+}
 
 test('TreeStore.isSettled is false while an inode that has lost its name may still be found under another', () => {
   using tree = new RecordedTree();
@@ -10,11 +18,7 @@ test('TreeStore.isSettled is false while an inode that has lost its name may sti
   tree.start();
   tree.settle();
   expect(tree.store.isSettled).toBe(true);
-  // A folder whose listing takes several steps keeps the round open.
-  mkdirSync(join(tree.base, 'large'));
-  for (let n = 0; n < 6000; n++) writeFileSync(join(tree.base, 'large', String(n)), '');
-  renameSync(join(tree.base, 'large'), at('large'));
-  tree.turn();
+  openLongRound(tree);
   renameSync(at('folder'), join(tree.base, 'aside'));
   mkdirSync(at('folder'));
   tree.turn();
@@ -25,5 +29,44 @@ test('TreeStore.isSettled is false while an inode that has lost its name may sti
   tree.settle();
   tree.store.refresh();
   expect(tree.store.isSettled).toBe(true);
+  expect(tree.differences()).toEqual([]);
+});
+
+test('TreeStore.isMoving is true while a folder that has lost its name may live on, and what happens in it is not lost', () => {
+  using tree = new RecordedTree();
+  const at = (path: string): string => join(tree.root, path);
+  mkdirSync(at('folder'));
+  writeFileSync(at('folder/file'), 'x');
+  tree.start();
+  tree.settle();
+  expect(tree.store.isMoving).toBe(false);
+  openLongRound(tree);
+  renameSync(at('folder'), join(tree.base, 'aside'));
+  mkdirSync(at('folder'));
+  tree.turn();
+  chmodSync(join(tree.base, 'aside/file'), 0o600);
+  tree.turn();
+  expect(tree.recorder.busy).toBe(true);
+  tree.store.refresh();
+  expect(tree.store.isMoving).toBe(true);
+  renameSync(join(tree.base, 'aside'), at('again'));
+  tree.settle();
+  tree.store.refresh();
+  expect(tree.store.isMoving).toBe(false);
+  expect(tree.differences()).toEqual([]);
+});
+
+test('TreeStore.isMoving: a folder that was renamed is under its new name at once, also in the middle of a long round', () => {
+  using tree = new RecordedTree();
+  mkdirSync(join(tree.root, 'folder'));
+  tree.start();
+  tree.settle();
+  openLongRound(tree);
+  renameSync(join(tree.root, 'folder'), join(tree.root, 'renamed'));
+  tree.turn();
+  expect(tree.recorder.busy).toBe(true);
+  tree.store.refresh();
+  expect(tree.store.isMoving).toBe(false);
+  tree.settle();
   expect(tree.differences()).toEqual([]);
 });

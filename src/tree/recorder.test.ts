@@ -164,6 +164,25 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     expect(record?.seq).toBeGreaterThan(first);
   });
 
+  test('what is written through a descriptor whose name was removed is recorded under the name that is left', () => {
+    using tree = started((root) => {
+      writeFileSync(join(root, 'f'), '1');
+      linkSync(join(root, 'f'), join(root, 'g'));
+    });
+    const id = idOf(tree, 'g');
+    const fd = openSync(join(tree.root, 'f'), 'r+');
+    rmSync(join(tree.root, 'f'));
+    tree.settle();
+    const before = tree.store.transaction(() => tree.store.inode(id)?.contentSeq ?? 0);
+    writeSync(fd, 'long');
+    closeSync(fd);
+    tree.settle();
+    const record = tree.store.transaction(() => tree.store.inode(id));
+    expect(record).toMatchObject({ size: 4, links: 1 });
+    expect(record?.contentSeq).toBeGreaterThan(before);
+    expect(tree.differences()).toEqual([]);
+  });
+
   test('any history ends in records that equal the folder', { timeout: 120_000 }, () => {
     fc.assert(
       fc.property(fc.array(operation, { minLength: 1, maxLength: 60 }), (operations) => {

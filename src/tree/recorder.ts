@@ -1,6 +1,6 @@
 // Kernel events into records. An event is only a hint: "look at this name again".
 
-import { type InodeId, rootId, type Seq } from '../core/attributes.ts';
+import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import type { ByteString, Name } from '../core/name.ts';
 import { asName } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
@@ -64,6 +64,8 @@ export class Recorder implements Disposable {
   #batch: Hinted[] = [];
   #next = 0;
   #gone: Hinted[] = [];
+  /** Names in directories that were not where the records have them: looked at again when this round has found those. */
+  #unreached: Hinted[] = [];
   readonly #touched = new Set<InodeId>();
   /** Directories that could not be opened in this round, and how often their names were looked at for that. */
   readonly #sought = new Map<InodeId, number>();
@@ -107,7 +109,7 @@ export class Recorder implements Disposable {
         moved: (id) => {
           if (this.#scanner.inPass) this.#scanner.push(id, false);
         },
-        recheck: (directory, name) => this.#batch.push({ directory, name, hints: 0, deferred: 0 }),
+        recheck: (directory, name, hints) => this.#batch.push({ directory, name, hints, deferred: 0 }),
         unreachable: (record) => this.#seek(record),
         problem: options.onProblem ?? (() => {}),
       },
@@ -182,7 +184,11 @@ export class Recorder implements Disposable {
   /** True while there is something to do without a new event. */
   get busy(): boolean {
     return (
-      this.#hints.size > 0 || this.#next < this.#batch.length || this.#gone.length > 0 || this.#scanner.busy
+      this.#hints.size > 0 ||
+      this.#next < this.#batch.length ||
+      this.#gone.length > 0 ||
+      this.#unreached.length > 0 ||
+      this.#scanner.busy
     );
   }
 
@@ -256,7 +262,7 @@ export class Recorder implements Disposable {
       }
       for (const id of this.#touched) this.#look.atSelf(id, 0);
       this.#touched.clear();
-      this.#editor.flush();
+      this.#editor.flush(this.#scanner.inPass);
     });
     this.#directories.releaseMounts();
   }
@@ -277,21 +283,46 @@ export class Recorder implements Disposable {
   #lookAt(item: Hinted, now: number): void {
     const { directory, name, hints } = item;
     if (name === '') {
-      this.#look.atSelf(directory, hints);
+      if (this.#look.atSelf(directory, hints) === 'unreachable') this.#unreached.push(item);
       return;
     }
     const verdict = this.#look.atName(directory, name, hints, now);
     if (verdict === 'unreachable') {
-      if (item.deferred < maxRetries) this.#batch.push({ ...item, deferred: item.deferred + 1 });
-      else this.#isLost = true;
+      this.#unreached.push(item);
       return;
     }
     if (verdict === 'gone') {
-      this.#gone.push(item);
+      if (!this.#hasMovedOn(directory, name)) this.#gone.push(item);
       const hot = this.#hot.findName(directory, name);
       if (hot !== undefined && (hints & Hint.closedWrite) !== 0) hot.closed = true;
     }
     if ((hints & (Hint.appeared | Hint.vanished)) !== 0) this.#touched.add(directory);
+  }
+
+  /**
+   * A name that a directory has left which was seen under another one: that is settled at once, so that nobody has to wait for the
+   * end of the round to know where the directory is. RACE: if it has come back meanwhile, that has an event of its own.
+   */
+  #hasMovedOn(directory: InodeId, name: Name): boolean {
+    const entry = this.#store.entry(directory, name);
+    const record = entry === undefined || entry.id === 0 ? undefined : this.#editor.inode(entry.id);
+    if (record?.kind !== Kind.directory || record.links < 2) return false;
+    this.#editor.unlink(directory, name);
+    this.#touched.add(directory);
+    return true;
+  }
+
+  /** True when there are names to look at again; those whose directory has left the tree are gone with it. */
+  #reachAgain(): boolean {
+    const unreached = this.#unreached;
+    this.#unreached = [];
+    for (const item of unreached) {
+      const record = this.#editor.inode(item.directory);
+      if (record === undefined || record.links === 0) continue;
+      if (item.deferred < maxRetries) this.#batch.push({ ...item, deferred: item.deferred + 1 });
+      else this.#isLost = true;
+    }
+    return this.#next < this.#batch.length;
   }
 
   /** Directories that live on and could not be reached when it was their turn: with what is known of their places now. */
@@ -318,14 +349,14 @@ export class Recorder implements Disposable {
   #endRound(now: number): void {
     if (this.#guarded && this.#scanner.inPass) {
       // It counts what the store says: moves found in this round must be there.
-      this.#editor.flush();
+      this.#editor.flush(true);
       guardAgainstMassDeletion(this.#store, this.#gone, this.#limits);
     }
     const gone = this.#gone;
     this.#gone = [];
     for (const item of gone) this.#bringDown(item, now);
     if (this.#scanner.busy || this.#next < this.#batch.length || this.#look.recheckOverlinked()) return;
-    this.#look.settleBequests();
+    if (this.#reachAgain() || this.#look.settleBequests()) return;
     this.#editor.bury();
     this.#sought.clear();
     this.#listAgain();

@@ -105,9 +105,12 @@ export function admitDatabase(
   return { mark, fresh };
 }
 
-/** A lost folder leaves nothing to count on from: seconds since 1970 are above every epoch that was begun so, and raised by one now and then. */
+/**
+ * A lost folder leaves nothing to count on from: milliseconds since 1970 are above every epoch that was begun so, and raised by one
+ * now and then. Seconds would not do: a source that lost its state within the second of its beginning was taken for what it had been.
+ */
 function nextEpoch(old: BootMark | undefined, fresh: Fresh): number {
-  if (old === undefined) return Math.floor(Date.now() / 1000);
+  if (old === undefined) return Date.now();
   return old.epoch + (fresh === false ? 0 : 1);
 }
 

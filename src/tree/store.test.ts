@@ -158,6 +158,15 @@ describe('TreeStore', () => {
     second.close();
   });
 
+  test('open: a state that was lost and begun anew within a second has a later epoch', () => {
+    const first = TreeStore.open(dir);
+    first.close();
+    rmSync(dir, { recursive: true });
+    const second = TreeStore.open(dir);
+    expect(second.epoch).toBeGreaterThan(first.epoch);
+    second.close();
+  });
+
   test('open: begins anew after a power loss, keeping the source id and raising the epoch', () => {
     const first = TreeStore.open(dir);
     first.transaction(() => first.putEntry({ parent: 1, name: name('x'), id: 2, seq: first.nextSeq() }));

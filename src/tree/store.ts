@@ -58,6 +58,9 @@ const noCounters: Counters = { head: 0, lastId: rootId, pruned: 0, inodes: 0, en
 /** Meta: inodes without a name that may still be found under another one (editor.ts); absent when there are none. */
 export const orphansKey = 'editor/orphans';
 
+/** Meta key: there while a directory is between two places. */
+export const movingKey = 'editor/moving';
+
 /** How a meta value is checked when it comes from disk; zod schemas are such parsers. */
 export interface Parser<T> {
   parse(value: unknown): T;
@@ -480,12 +483,20 @@ export class TreeStore implements Disposable {
     return value === undefined ? undefined : schema.parse(value);
   }
 
-  /** Stores a MessagePack value under a key of the caller's (`recorder/...`, `replica/...`). */
   /** No inode is between two names: what is recorded is a state of the tree. */
   get isSettled(): boolean {
     return this.#meta.get(orphansKey) === undefined;
   }
 
+  /**
+   * A directory is recorded under two names, or under none although it may live on: whoever tells a replica now has it empty one
+   * of these names for as long as the recorder takes to find out. It takes milliseconds.
+   */
+  get isMoving(): boolean {
+    return this.#meta.get(movingKey) !== undefined;
+  }
+
+  /** Stores a MessagePack value under a key of the caller's (`recorder/...`, `replica/...`). */
   setMeta(key: string, value: unknown): void {
     this.transaction(() => this.#meta.putSync(key, value));
   }

@@ -4,6 +4,7 @@ import {
   chmodSync,
   closeSync,
   constants,
+  copyFileSync,
   fstatSync,
   ftruncateSync,
   futimesSync,
@@ -14,6 +15,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  realpathSync,
   renameSync,
   rmdirSync,
   symlinkSync,
@@ -220,11 +222,48 @@ function untar(path: ByteString, files: number, seed: number): void {
   lutimesSync(bytes(path), 1_400_000_000, 1_400_000_000);
 }
 
+/**
+ * What has names in the tree and outside of it, and is changed through an outer one, is changed where no event tells (docs/watch/event.md):
+ * what is outside becomes a file of its own first.
+ */
+function leaveTree(operation: Operation): void {
+  const isChange = !['link', 'rename', 'unlink', 'rmdir', 'rmtree', 'pause'].includes(operation.do);
+  if (!isChange || !('path' in operation)) return;
+  const slash = operation.path.lastIndexOf('/');
+  const folder = realPath(operation.path.slice(0, slash) || '/');
+  if (folder === undefined) return;
+  detach(`${folder}${operation.path.slice(slash)}`);
+  const target = realPath(operation.path);
+  if (target !== undefined) detach(target);
+}
+
+function realPath(path: ByteString): ByteString | undefined {
+  try {
+    return realpathSync(bytes(path), { encoding: 'buffer' }).toString('latin1');
+  } catch {
+    return undefined;
+  }
+}
+
+function detach(path: ByteString): void {
+  if (path.startsWith('/tree/')) return;
+  const stat = lstatSync(bytes(path), { throwIfNoEntry: false });
+  if (stat === undefined || stat.nlink < 2 || stat.isDirectory()) return;
+  if (!stat.isFile()) {
+    unlinkSync(bytes(path));
+    return;
+  }
+  const own = `${path.slice(0, path.lastIndexOf('/'))}/.own-${process.pid}`;
+  copyFileSync(bytes(path), bytes(own));
+  renameSync(bytes(own), bytes(path));
+}
+
 const renameFlags = { replace: 0, exchange: RENAME_EXCHANGE, noreplace: RENAME_NOREPLACE } as const;
 /** For local and experimental use (devices.txt): no driver answers, and the file system is mounted nodev besides. */
 const experimentalMajor = 60;
 
 function act(operation: Operation): void {
+  leaveTree(operation);
   switch (operation.do) {
     case 'create':
       create(operation.path, operation.size, operation.seed);
