@@ -60,6 +60,8 @@ export class StreamLink implements Link {
   #closing = false;
   #finished = false;
   #outputError: Error | undefined;
+  /** What has come before the first turn; undefined after it. */
+  #early: Uint8Array[] | undefined;
   #grace: NodeJS.Timeout | undefined;
 
   constructor(options: StreamLinkOptions) {
@@ -75,7 +77,12 @@ export class StreamLink implements Link {
     this.#input.on('error', (error) => this.#finish(error));
     this.#input.on('close', () => this.#inputEnded());
     this.#input.on('end', () => this.#inputEnded());
-    setImmediate(() => this.#start(options.received));
+    this.#early = options.received === undefined ? [] : [options.received];
+    // RACE: a child that exits now has its output resumed by Node: what nobody listens to is lost. So we listen from here on, and keep
+    // what comes until whoever takes the link has had a turn to say where frames go.
+    this.#input.on('data', (chunk: Uint8Array) => this.#take(chunk));
+    this.#input.pause();
+    setImmediate(() => this.#start());
   }
 
   get buffered(): number {
@@ -139,18 +146,21 @@ export class StreamLink implements Link {
     this.#grace.unref();
   }
 
-  #start(received: Uint8Array | undefined): void {
+  #start(): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const chunk of early) if (!this.#finished) this.#take(chunk);
     if (this.#finished) return;
-    if (received !== undefined && received.length > 0) this.#take(received);
-    if (this.#finished) return;
-    this.#input.on('data', (chunk: Uint8Array) => this.#take(chunk));
-    if (this.#paused) this.#input.pause();
-    else this.#input.resume();
-    // Streams that ended before we listened say so only by their state.
-    if (this.#input.destroyed) this.#inputEnded();
+    if (!this.#paused) this.#input.resume();
+    // What ended before now says so only by its state.
+    if (this.#input.destroyed || this.#input.readableEnded) this.#inputEnded();
   }
 
   #take(chunk: Uint8Array): void {
+    if (this.#early !== undefined) {
+      this.#early.push(chunk);
+      return;
+    }
     this.#received += chunk.length;
     try {
       this.#decoder.push(chunk, (frame) => {
@@ -181,7 +191,7 @@ export class StreamLink implements Link {
   }
 
   #inputEnded(): void {
-    if (this.#finished) return;
+    if (this.#finished || this.#early !== undefined) return;
     if (this.#decoder.atBoundary) this.#finish(this.#outputError);
     else
       this.#finish(
