@@ -19,6 +19,7 @@ needs=(
   setfacl:acl
   /usr/sbin/setcap:libcap2-bin
   ip:iproute2
+  faketime:faketime
 )
 
 missing=()

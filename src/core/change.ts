@@ -33,7 +33,10 @@ export type Change =
     }
   /** The name refers to nothing. */
   | { readonly type: 'removed'; readonly parent: InodeId; readonly name: Name }
-  /** The file's new content is still to be streamed; the replica remembers that it owes this id. */
+  /**
+   * The file's new content is still to be streamed (or, of anything else, extended attributes are still to be read); the replica
+   * remembers that it is owed this id.
+   */
   | { readonly type: 'pending'; readonly id: InodeId };
 
 /** A stretch of the journal, applied as one step. */

@@ -623,7 +623,10 @@ export class Applier {
     for (const id of plan.lost) pending.set(id, 0);
     for (const change of batch.changes) {
       if (change.type === 'pending') pending.set(change.id, pending.get(change.id) ?? 0);
-      else if (change.type === 'inode' && change.content.from !== 'none') pending.delete(change.id);
+      else if (change.type !== 'inode') continue;
+      // Of what has no content the extended attributes were lacking.
+      else if (change.content.from !== 'none' || change.attributes.kind !== Kind.file)
+        pending.delete(change.id);
     }
     for (const id of batch.dead) {
       if (pending.delete(id)) this.streams.discard(id);

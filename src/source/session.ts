@@ -140,7 +140,11 @@ export class Session {
   #streamBytes = 0;
   readonly #owed = new OwedContents();
   readonly #unread = new UnreadAttributes();
-  readonly #moved = (record: InodeRecord): void => this.#unread.add(record.id, record.seq, performance.now());
+  /** Listed without its extended attributes: a file comes once more, whole; anything else is read again in a moment. */
+  readonly #moved = (record: InodeRecord): void => {
+    if (record.kind === Kind.file) this.#owe(record.id, record.seq, true);
+    else this.#unread.add(record.id, record.seq, performance.now());
+  };
   /** What this replica's digests are made with. Fresh: no content was made with knowledge of it (docs/decisions/0007). */
   readonly #digestKey = randomBytes(digestKeyBytes);
   #attempts = 0;
@@ -274,6 +278,11 @@ export class Session {
       this.#applied = state.cursor;
       this.#durable = state.cursor;
       for (const one of state.pending) {
+        const record = view.inode(one.id);
+        if (record !== undefined && record.kind !== Kind.file) {
+          this.#unread.add(one.id, Math.min(record.seq, state.cursor), performance.now());
+          continue;
+        }
         this.#owed.add(one.id, Math.min(one.contentSeq, state.cursor), one.contentSeq, true, one.received);
       }
       this.#progress();
@@ -375,6 +384,7 @@ export class Session {
         }
         // The replica's cursor passes these files without their content: it must remember that.
         for (const owed of this.#owed.values()) changes.push({ type: 'pending', id: owed.id });
+        for (const id of this.#unread.ids()) changes.push({ type: 'pending', id });
         this.#send({ type: 'batch', from: walk.seq, to: walk.seq, complete: true, dead: [], changes });
         // The replica is not equal before it has this, too.
         this.#owed.sent(walk.seq, this.#sentBytes);
@@ -463,7 +473,17 @@ export class Session {
         this.#owed.add(id, record.seq, record.contentSeq, isKnown);
         return false;
       }
-      const attributes = this.#contents.attributesOf(record, this.#moved);
+      let hasMoved = false;
+      const attributes = this.#contents.attributesOf(record, () => {
+        hasMoved = true;
+      });
+      building.bytes += changeBytes;
+      // The replica remembers what it still has to get, whatever becomes of this connection (I8).
+      if (hasMoved && record.kind === Kind.file) {
+        this.#owed.add(id, record.seq, record.contentSeq, isKnown);
+        building.changes.push({ type: 'pending', id });
+        return false;
+      }
       building.changes.push({
         type: 'inode',
         id,
@@ -471,7 +491,10 @@ export class Session {
         contentSeq: record.contentSeq,
         content: { from: 'none' },
       });
-      building.bytes += changeBytes;
+      if (hasMoved) {
+        this.#unread.add(id, record.seq, performance.now());
+        building.changes.push({ type: 'pending', id });
+      }
       return true;
     }
     if (record.size <= inlineMaxBytes && this.#owed.get(id) === undefined) {

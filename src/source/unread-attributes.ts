@@ -1,5 +1,6 @@
-// Inodes that were sent without their extended attributes: what holds them was moving while they were to be read. A replica keeps
-// what it has then, so they are sent again, and nothing after them counts as arrived before that.
+// Folders, links and devices that were sent without their extended attributes: what holds them was moving while they were to be read.
+// A replica keeps what it has then, and that more is to come (`pending`), so they are sent again, and nothing after them counts as
+// arrived before that. (A file in this position is owed as a whole.)
 
 import type { InodeId, Seq } from '../core/attributes.ts';
 
@@ -18,6 +19,10 @@ export class UnreadAttributes {
 
   add(id: InodeId, since: Seq, now: number): void {
     if (!this.#unread.has(id)) this.#unread.set(id, { id, since, notBefore: now + retryMs });
+  }
+
+  ids(): Iterable<InodeId> {
+    return this.#unread.keys();
   }
 
   /** One that can be tried again now. */

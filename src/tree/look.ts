@@ -3,7 +3,7 @@
 import { type InodeId, Kind } from '../core/attributes.ts';
 import type { ByteString, Name } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
-import { ENOENT, ENOTDIR, ESTALE } from '../kernel/constants.ts';
+import { EACCES, ENOENT, ENOTDIR, ESTALE } from '../kernel/constants.ts';
 import { Hint } from '../kernel/event-source.ts';
 import * as sys from '../kernel/sys.ts';
 import { kindOf, newInode, observed } from './attributes-of.ts';
@@ -30,6 +30,8 @@ export interface LookListener {
   recheck(directory: InodeId, name: Name, hints: number): void;
   /** The directory is not where the records have it, and was not found by handle. */
   unreachable(record: InodeRecord): void;
+  /** Not permitted to look into the directory: to be listed again when somebody changes permissions. */
+  denied(directory: InodeId): void;
   problem(problem: Problem): void;
 }
 
@@ -151,6 +153,7 @@ export class Look {
     const parent = this.#pathOf(directory);
     const path = name === '' ? parent : parent === '' ? name : `${parent}/${name}`;
     this.#listener.problem({ path, action, code: sys.errnoName(rc) });
+    if (rc === -EACCES) this.#listener.denied(directory);
     return 'unknown';
   }
 

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   closeSync,
@@ -183,6 +184,24 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     expect(tree.differences()).toEqual([]);
   });
 
+  test('what changed in a folder is recorded although it was moved out and the folder removed before anybody looked', () => {
+    using tree = started((root) => {
+      mkdirSync(join(root, 'a/b'), { recursive: true });
+      writeFileSync(join(root, 'a/b/f'), 'x');
+      // More than are kept open: nothing holds the folder any more.
+      for (let n = 0; n < 600; n++) mkdirSync(join(root, `z${n}`));
+    });
+    const id = idOf(tree, 'a/b/f');
+    const before = tree.store.transaction(() => tree.store.inode(id)?.seq ?? 0);
+    execFileSync('setfattr', ['-n', 'user.color', '-v', 'green', join(tree.root, 'a/b/f')]);
+    renameSync(join(tree.root, 'a/b/f'), join(tree.root, 'g'));
+    rmSync(join(tree.root, 'a'), { recursive: true });
+    tree.settle();
+    expect(idOf(tree, 'g')).toBe(id);
+    expect(tree.store.transaction(() => tree.store.inode(id)?.seq)).toBeGreaterThan(before);
+    expect(tree.differences()).toEqual([]);
+  });
+
   test('any history ends in records that equal the folder', { timeout: 120_000 }, () => {
     fc.assert(
       fc.property(fc.array(operation, { minLength: 1, maxLength: 60 }), (operations) => {
@@ -216,6 +235,26 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
       { numRuns: Number(process.env['FAM_TREE_RUNS'] ?? 60) },
     );
   });
+});
+
+test('Recorder that is not root: a folder that could not be read is listed when its permissions change', () => {
+  const euid = process.geteuid?.() ?? 0;
+  process.seteuid?.(65_534);
+  try {
+    using tree = new RecordedTree({ monitor: 'inotify' });
+    tree.start();
+    tree.settle();
+    const folder = join(tree.root, 'd');
+    mkdirSync(folder, 0);
+    tree.settle();
+    expect(tree.problems).toContainEqual(expect.objectContaining({ path: 'd', code: 'EACCES' }));
+    chmodSync(folder, 0o755);
+    writeFileSync(join(folder, 'f'), 'x');
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+  } finally {
+    process.seteuid?.(euid);
+  }
 });
 
 // --- histories ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import type { ByteString, Name } from '../core/name.ts';
 import { asName } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
 import { type ConditionEvent, type EventSource, Hint, type KernelEvent } from '../kernel/event-source.ts';
-import { Directories } from './directories.ts';
+import { Directories, maxDepth } from './directories.ts';
 import { TreeEditor } from './editor.ts';
 import { type Hinted, HintTable } from './hints.ts';
 import { HotFiles } from './hot-files.ts';
@@ -42,6 +42,8 @@ const stepMs = 10;
 /** Rescans for want of a directory that nobody finds are at least so far apart. */
 const rescanPauseMs = 1000;
 
+const attributesOfDirectory = Hint.attributes | Hint.directory;
+
 /**
  * The only writer of a tree's records; one thread's. `feed` gathers, `step` works.
  *
@@ -71,6 +73,8 @@ export class Recorder implements Disposable {
   readonly #sought = new Map<InodeId, number>();
   /** Directories that could not be listed, and how often that was tried. */
   readonly #unlisted = new Map<InodeId, number>();
+  /** Directories that we may not look into: tried again when the permissions of any directory change. */
+  readonly #denied = new Set<InodeId>();
   /** Something could not be looked at, since a directory is neither where it was nor anywhere known: a rescan tells. */
   #isLost = false;
   #rescannedAt = -Infinity;
@@ -111,6 +115,7 @@ export class Recorder implements Disposable {
         },
         recheck: (directory, name, hints) => this.#batch.push({ directory, name, hints, deferred: 0 }),
         unreachable: (record) => this.#seek(record),
+        denied: (directory) => this.#denied.add(directory),
         problem: options.onProblem ?? (() => {}),
       },
     });
@@ -282,6 +287,7 @@ export class Recorder implements Disposable {
 
   #lookAt(item: Hinted, now: number): void {
     const { directory, name, hints } = item;
+    if (this.#denied.size > 0 && (hints & attributesOfDirectory) === attributesOfDirectory) this.#tryDenied();
     if (name === '') {
       if (this.#look.atSelf(directory, hints) === 'unreachable') this.#unreached.push(item);
       return;
@@ -312,17 +318,43 @@ export class Recorder implements Disposable {
     return true;
   }
 
-  /** True when there are names to look at again; those whose directory has left the tree are gone with it. */
+  /** True when there are names to look at again. Where the directory has left the tree, what was in it may be elsewhere by now. */
   #reachAgain(): boolean {
     const unreached = this.#unreached;
     this.#unreached = [];
     for (const item of unreached) {
-      const record = this.#editor.inode(item.directory);
-      if (record === undefined || record.links === 0) continue;
+      if (this.#hasLeft(item.directory)) {
+        if (item.name !== '') this.#leaveBehind(item.directory, item.name, item.hints);
+        continue;
+      }
       if (item.deferred < maxRetries) this.#batch.push({ ...item, deferred: item.deferred + 1 });
       else this.#isLost = true;
     }
     return this.#next < this.#batch.length;
+  }
+
+  /** The name has left the tree with its directory: if its inode has another one, what was hinted at is that one's. */
+  #leaveBehind(directory: InodeId, name: Name, hints: number): void {
+    const entry = this.#store.entry(directory, name);
+    const record = entry === undefined || entry.id === 0 ? undefined : this.#editor.inode(entry.id);
+    if (record === undefined || record.links < 2) return;
+    this.#look.bequeath(record.id, hints);
+    this.#editor.unlink(directory, name);
+  }
+
+  /** The directory, or one above it, has no name any more. */
+  #hasLeft(directory: InodeId): boolean {
+    for (let id = directory, depth = 0; id !== rootId && depth < maxDepth; depth++) {
+      const record = this.#editor.inode(id);
+      if (record === undefined || record.links === 0) return true;
+      id = record.parent;
+    }
+    return false;
+  }
+
+  #tryDenied(): void {
+    for (const id of this.#denied) this.#scanner.push(id, false);
+    this.#denied.clear();
   }
 
   /** Directories that live on and could not be reached when it was their turn: with what is known of their places now. */
@@ -383,7 +415,7 @@ export class Recorder implements Disposable {
     // RACE: the name may have come back since it was found missing, in a long round even have been recorded again; then it
     // is a change like any other. One that comes back after this look has an event of its own in the queue.
     if (this.#look.atName(directory, name, 0, now) !== 'gone') return;
-    if (record !== undefined && !isLast) this.#look.bequeath(record.id, hints);
+    if (record !== undefined) this.#look.bequeath(record.id, hints);
     this.#editor.unlink(directory, name);
     this.#touched.add(directory);
   }

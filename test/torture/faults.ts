@@ -95,6 +95,18 @@ const steps = [
 
 const snapshotName = '.torture-snapshot';
 
+/**
+ * The wall clock as source and local agents see it, `seconds` off; monotonic time goes on. The kernel's own clock, which stamps the
+ * files, stays: writers set times back and ahead themselves.
+ */
+function clockOff(seconds: number): Readonly<Record<string, string>> {
+  const library = readdirSync('/usr/lib')
+    .map((architecture) => `/usr/lib/${architecture}/faketime/libfaketime.so.1`)
+    .find((path) => existsSync(path));
+  if (library === undefined) throw new Error('libfaketime is missing: bash scripts/install-test-tools.sh');
+  return { LD_PRELOAD: library, FAKETIME: `${seconds}s`, DONT_FAKE_MONOTONIC: '1' };
+}
+
 export const faults: Readonly<Record<string, Fault>> = {
   'kill-source': {
     weight: 8,
@@ -213,6 +225,14 @@ export const faults: Readonly<Record<string, Fault>> = {
       replace(join(snapshot, 'root'), place.root);
       if (withState && existsSync(join(snapshot, 'home'))) replace(join(snapshot, 'home'), homeOf(place));
       scene.fam.start();
+    },
+  },
+  // A step now, and one back when whatever comes next starts the mirror again.
+  'clock-step': {
+    weight: 3,
+    async run(scene) {
+      await killEverything(scene);
+      scene.fam.start(clockOff((scene.draw(2) === 0 ? -1 : 1) * (1 + scene.draw(100_000))));
     },
   },
   'lose-source-state': {
