@@ -15,6 +15,7 @@ needs=(
   /usr/sbin/mkfs.ext4:e2fsprogs
   /usr/sbin/mkfs.xfs:xfsprogs
   btrfs:btrfs-progs
+  bindfs:bindfs
   getfattr:attr
   setfacl:acl
   /usr/sbin/setcap:libcap2-bin
