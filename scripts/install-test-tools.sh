@@ -17,6 +17,7 @@ needs=(
   btrfs:btrfs-progs
   bindfs:bindfs
   getfattr:attr
+  jq:jq
   setfacl:acl
   /usr/sbin/setcap:libcap2-bin
   ip:iproute2

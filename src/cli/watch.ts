@@ -71,7 +71,12 @@ export async function watchCommand(paths: string[], given: object): Promise<void
   const runner =
     options.exec === undefined
       ? undefined
-      : new CommandRunner({ command: options.exec, restart: options.restart });
+      : new CommandRunner({
+          command: options.exec,
+          restart: options.restart,
+          onFailure: (code) =>
+            log.warn({ event: 'command-failed', code }, `${options.exec}: ended with code ${code}`),
+        });
   let isTimeUp = false;
   const timer =
     options.timeout === undefined

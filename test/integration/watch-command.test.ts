@@ -1,11 +1,22 @@
 // `fam watch` as shells and programs use it.
 
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import type { WatchEvent } from '../../src/watch/event.ts';
 import { mountFileSystem, whyNotMountable } from '../contract/filesystems.ts';
 import { Child } from '../support/child.ts';
+import { EventModel } from '../support/event-model.ts';
 import { famCommand, Mirror, runFam } from '../support/fam.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -34,6 +45,12 @@ function output(child: Child, has: (text: string) => boolean): Promise<unknown> 
 function asNobody(args: readonly string[]): Child {
   const command = ['--reuid', '65534', '--clear-groups', process.execPath, famCommand, 'watch', ...args];
   return new Child('setpriv', command, process.env, 'SIGTERM');
+}
+
+/** A line of --json as the library has it. */
+function eventOfLine(line: string): WatchEvent {
+  const { event, ...rest } = JSON.parse(line);
+  return { type: event, ...rest };
 }
 
 function objects(child: Child): Record<string, unknown>[] {
@@ -174,6 +191,48 @@ describe('fam watch', () => {
     expect(child.stderr).not.toMatch(/EPIPE|Error/);
   });
 
+  test('--executions tells of programs that start and stop', async () => {
+    const root = tempFolder();
+    copyFileSync('/bin/true', join(root, 'program'));
+    chmodSync(join(root, 'program'), 0o755);
+    const types = 'executionStarted,executionStopped';
+    const child = await famWatch([root, '--json', '--executions', '--events', types]);
+    execFileSync(join(root, 'program'));
+    await output(child, (text) => text.includes('executionStopped'));
+    const about = { path: join(root, 'program'), pid: expect.any(Number) };
+    expect(objects(child)).toMatchObject([
+      { event: 'executionStarted', ...about },
+      { event: 'executionStopped', ...about },
+    ]);
+  });
+
+  test('a queue that overflows while it stands still is told as a rescan, and nothing is lost', async () => {
+    const root = join(tempFolder(), 'tree');
+    mkdirSync(join(root, 'folder'), { recursive: true });
+    for (const name of ['kept', 'removed']) writeFileSync(join(root, 'folder', name), '');
+    const child = await famWatch([root, '--json', '--initial', '--monitor', 'inotify']);
+    await output(child, (text) => text.includes('endExist'));
+    child.signal('SIGSTOP');
+    // fs.inotify.max_queued_events is 16,384; each file is two events and more.
+    for (let i = 0; i < 10_000; i++) writeFileSync(join(root, `file-${i}`), `content ${i}`);
+    rmSync(join(root, 'folder', 'removed'));
+    renameSync(join(root, 'folder'), join(root, 'moved'));
+    writeFileSync(join(root, 'moved', 'new'), '');
+    child.signal('SIGCONT');
+    const model = new EventModel(root);
+    let applied = 0;
+    await waitFor(
+      () => {
+        const lines = child.stdout.split('\n').slice(0, -1);
+        for (const line of lines.slice(applied)) model.apply(eventOfLine(line));
+        applied = lines.length;
+        return model.differences().length === 0;
+      },
+      { deadlineMs: 60_000, intervalMs: 100, describe: () => model.differences().slice(0, 20).join('\n') },
+    );
+    expect(objects(child)).toContainEqual({ event: 'rescan', path: root, why: 'overflow' });
+  });
+
   test('SIGINT ends it with code 0', async () => {
     const child = await famWatch([tempFolder()]);
     expect(await child.stop('SIGINT')).toEqual({ code: 0, signal: null });
@@ -207,6 +266,20 @@ describe('fam watch', () => {
     expect((await child.exited).code).toBe(7);
   });
 
+  test('a command that fails is told of, and is run again', async () => {
+    const root = tempFolder();
+    const child = await famWatch([root, '--log-format', 'text', '--exec', 'echo run; exit 3']);
+    for (const round of [1, 2]) {
+      writeFileSync(join(root, 'a'), 'x');
+      await waitFor(
+        () => child.stderr.split('warning: echo run; exit 3: ended with code 3').length === 1 + round,
+        {
+          describe: () => child.stderr,
+        },
+      );
+    }
+  });
+
   test('--restart ends the command and starts it again for each change', async () => {
     const root = tempFolder();
     const child = await famWatch([root, '--restart', '--exec', 'echo start $$; exec sleep 1000']);
@@ -217,6 +290,7 @@ describe('fam watch', () => {
     appendFileSync(join(root, 'a'), 'x');
     await output(child, () => starts() === 3);
     expect((await child.stop('SIGTERM')).code).toBe(0);
+    expect(child.stderr).not.toContain('ended with');
     const pids = [...child.stdout.matchAll(/start (\d+)/g)].map(([, pid]) => Number(pid));
     for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow('ESRCH');
   });
