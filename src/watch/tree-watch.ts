@@ -771,7 +771,11 @@ export class TreeWatch implements Disposable {
       }
       if (result < 0) this.#options.onProblem(this.#absolute(directory.path), errnoName(result));
       // Those below are opened from this descriptor soon; a leaf's is not needed again.
-      if (waiting.length === firstChild) this.#fds.forget(directory);
+      const isLeaf = waiting.length === firstChild;
+      if (!this.#isFirstScan) {
+        if (isLeaf) this.#fds.forget(directory);
+      } else if (isLeaf) close(fd);
+      else this.#fds.keep(directory, fd);
     }
     for (const [directory, name] of this.#toFollow.splice(0)) this.#follow(directory, name);
   }
@@ -779,7 +783,7 @@ export class TreeWatch implements Disposable {
 
   /** Starts the events of a directory; its descriptor, or undefined when it is not there or not ours to see. */
   #watch(directory: Directory): number | undefined {
-    const fd = this.#isFirstScan ? this.#fds.openUnchecked(directory) : this.#fds.open(directory);
+    const fd = this.#isFirstScan ? this.#fds.openOnce(directory) : this.#fds.open(directory);
     if (fd < 0) {
       const { parent, name } = directory;
       if (parent === undefined || name === '') this.#isRootGone = true;
@@ -790,6 +794,7 @@ export class TreeWatch implements Disposable {
     try {
       this.#source?.add(fd, directory.tag);
     } catch (error) {
+      if (this.#isFirstScan) close(fd);
       if (!(error instanceof SysError)) throw error;
       if (isWatchLimit(error)) throw this.#watchLimit(error);
       this.#refuse(directory, -error.errno);

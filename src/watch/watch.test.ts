@@ -331,6 +331,39 @@ describe.each(monitors)('watch over %s', (monitor) => {
     expect(lines()).toContain('created a');
   });
 
+  test('a consumer that stands still is told the last state of each path, not all that happened', async () => {
+    const root = tempFolder();
+    const names = Array.from({ length: 50 }, (_, i) => `file-${i}`);
+    for (const name of names) writeFileSync(join(root, name), '');
+    const watcher = watch(root, { monitor });
+    await watcher.ready;
+    let release: () => void = () => {};
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let told = 0;
+    const seen = new Map<string, string>();
+    const listening = watcher.listen((event) => {
+      told++;
+      if (event.type === 'changed') seen.set(event.path, readFileSync(event.path, 'utf8'));
+      return released;
+    });
+    const rounds = 400;
+    for (let round = 1; round <= rounds; round++) {
+      for (const name of names) writeFileSync(join(root, name), String(round));
+    }
+    expect(told).toBeLessThanOrEqual(1);
+    release();
+    await waitFor(() => names.every((name) => seen.get(join(root, name)) === String(rounds)), {
+      deadlineMs: 30_000,
+      describe: () => `the last content of each file: ${told} events`,
+    });
+    // Two pages that were under way, 8,192 events in their order at most, and then one for each path: not 20,000.
+    expect(told).toBeLessThan(2 * 4096 + 8192 + 4 * names.length);
+    await watcher.close();
+    await listening;
+  });
+
   test('an aborted watch ends its loop without an error', async () => {
     const root = tempFolder();
     const abort = new AbortController();

@@ -5,7 +5,16 @@ import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-export const fileSystemTypes = ['ext4', 'xfs', 'btrfs', 'btrfs-subvolume', 'tmpfs', 'overlay'] as const;
+/** `overlay-handles`: overlayfs with nfs_export=on, which gives file handles. */
+export const fileSystemTypes = [
+  'ext4',
+  'xfs',
+  'btrfs',
+  'btrfs-subvolume',
+  'tmpfs',
+  'overlay',
+  'overlay-handles',
+] as const;
 /** `fuse`: bindfs, which shows the folder `behind` beside the mount, and does not learn of what is changed there. */
 export type FileSystemType = (typeof fileSystemTypes)[number] | 'fuse';
 
@@ -114,7 +123,8 @@ export function mountFileSystem(type: FileSystemType): MountedFileSystem {
       mount('tmpfs', base, '-t', 'tmpfs');
       for (const layer of ['lower', 'upper', 'work']) mkdirSync(join(base, layer));
       const layers = `lowerdir=${base}/lower,upperdir=${base}/upper,workdir=${base}/work`;
-      mount('overlay', point, '-t', 'overlay', '-o', layers);
+      const handles = type === 'overlay-handles' ? ',index=on,nfs_export=on' : '';
+      mount('overlay', point, '-t', 'overlay', '-o', `${layers}${handles}`);
     }
   } catch (error) {
     unmount();
