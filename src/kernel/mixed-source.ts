@@ -27,6 +27,7 @@ export class MixedSource implements EventSource {
   /** Mounts that inotify serves. */
   readonly #others = new Set<number>();
   readonly #onInotify = new Set<DirectoryTag>();
+  readonly #mountRoots = new Set<DirectoryTag>();
   #notices: KernelEvent[] = [];
 
   /** Takes `fanotify` over: it is closed with this one. */
@@ -63,7 +64,10 @@ export class MixedSource implements EventSource {
     this.#inotify.add(fd, tag);
     this.#onInotify.add(tag);
     this.#fanotify.remove(tag);
-    if (fstat(fd, this.#stat) < 0 || this.#others.has(this.#stat.mountId)) return;
+    if (fstat(fd, this.#stat) < 0) return;
+    if (this.#stat.isMountRoot) this.#mountRoots.add(tag);
+    else this.#mountRoots.delete(tag);
+    if (this.#others.has(this.#stat.mountId)) return;
     this.#others.add(this.#stat.mountId);
     this.#notices.push({
       type: 'other-monitor',
@@ -84,7 +88,15 @@ export class MixedSource implements EventSource {
     const notices = this.#notices;
     if (notices.length > 0) this.#notices = [];
     if (this.#inotify === undefined) return notices.length === 0 ? events : [...notices, ...events];
-    return [...notices, ...events, ...this.#inotify.read(maxEvents)];
+    return [...notices, ...events, ...this.#inotify.read(maxEvents).filter((event) => this.#isNew(event))];
+  }
+
+  /**
+   * inotify tells of a directory's own change twice, under its own tag and by name in the directory that holds it; fanotify once, so
+   * here once too: by name. The top of a mount is held by another file system, which is not told: of it the other one counts.
+   */
+  #isNew(event: KernelEvent): boolean {
+    return event.type !== 'name' || event.name !== '' || this.#mountRoots.has(event.directory);
   }
 
   queued(): number {

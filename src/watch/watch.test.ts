@@ -420,13 +420,22 @@ describe('watch over file systems below the tree', () => {
       mountOn('over', 'overlay');
       const notices: WatchNotice[] = [];
       const onNotice = (notice: WatchNotice): void => void notices.push(notice);
-      const { watcher, told } = await follow(root, root, { onNotice });
+      const { watcher, told, lines } = await follow(root, root, { onNotice });
       expect(watcher.reasons).toEqual([
         expect.stringContaining('fanotify: one mark for the whole'),
         expect.stringMatching(/over: inotify.*overlayfs gives no file handles/),
       ]);
       writeFileSync(join(root, 'over', 'file'), '');
       await told('changed over/file');
+      mkdirSync(join(root, 'over', 'folder'));
+      await told('created over/folder');
+      chmodSync(join(root, 'over', 'folder'), 0o700);
+      chmodSync(join(root, 'over'), 0o700);
+      await told('attributes over');
+      expect(lines().filter((line) => line.startsWith('attributes'))).toEqual([
+        'attributes over/folder',
+        'attributes over',
+      ]);
       mountOn('fuse', 'fuse');
       await told('rescan fuse');
       writeFileSync(join(root, 'fuse', 'file'), '');

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
+  chmodSync,
   closeSync,
   mkdirSync,
   openSync,
@@ -186,6 +187,12 @@ describe('openEventSource decides for each file system', () => {
             expect(source.fds).toEqual(fds);
             renameSync(join(root, 'over/file'), join(root, 'over/deep/moved'));
             expect(listener.untilRename(3, 'file', 4, 'moved')).toBeDefined();
+            chmodSync(join(root, 'over/deep'), 0o700);
+            listener.untilHints(3, 'deep', Hint.attributes | Hint.directory);
+            chmodSync(join(root, 'over'), 0o700);
+            listener.untilHints(3, '', Hint.attributes | Hint.directory);
+            // Once is enough.
+            expect(listener.hints(4, '')).toBe(0);
             // A tag that goes to a directory of another file system takes nothing of the former one with it.
             listener.add(join(root, 'own'), 3);
             listener.add(join(root, 'over'), 2);
