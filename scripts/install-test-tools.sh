@@ -15,7 +15,9 @@ needs=(
   /usr/sbin/mkfs.ext4:e2fsprogs
   /usr/sbin/mkfs.xfs:xfsprogs
   btrfs:btrfs-progs
+  bindfs:bindfs
   getfattr:attr
+  jq:jq
   setfacl:acl
   /usr/sbin/setcap:libcap2-bin
   ip:iproute2

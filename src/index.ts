@@ -12,10 +12,12 @@ export type {
   ExistsEvent,
   FileKind,
   MovedEvent,
+  NoticeCode,
   RescanEvent,
   RescanReason,
   WatchEvent,
   WatchEventType,
+  WatchNotice,
 } from './watch/event.ts';
 export {
   type WatchCallback,

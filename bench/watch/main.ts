@@ -30,11 +30,14 @@ const latencySamples = 300;
 const burstFiles = 100_000 / scale;
 const burstDirectories = 100;
 const races = 300;
+const foreignRates = [0, 10_000, 100_000];
+const foreignSeconds = isQuick ? 3 : 6;
 const readyDeadlineMs = 120_000;
 /** What is told this long after the last change is not counted as lost. */
 const quietMs = 4000;
 
 const peersFolder = join(tmpdir(), 'fam-bench-watch-peers');
+const foreignWriter = fileURLToPath(new URL('./foreign-writer.js', import.meta.url));
 const subject = fileURLToPath(new URL('./subject.js', import.meta.url));
 /** A copy: a build meanwhile does not change what is measured. */
 const famFolder = join(tmpdir(), `fam-bench-watch-fam-${process.pid}`);
@@ -237,6 +240,49 @@ async function wrongAfterwards(
   return wrong;
 }
 
+interface Foreign {
+  readonly writesPerSecond: number;
+  readonly cpuMs: number;
+  readonly latencies: readonly number[];
+}
+
+/** What writes elsewhere on the same file system cost a watcher that they do not concern, and how late its own events are meanwhile. */
+async function measureForeign(peer: Peer, rate: number): Promise<Foreign | undefined> {
+  const root = makeTree(1000);
+  const elsewhere = mkdtempSync(join(scratch, 'elsewhere-'));
+  const watcher = new Subject(peer, root);
+  if ((await watcher.ready()) === undefined) return undefined;
+  const { pid } = await watcher.ask<{ pid: number }>('memory');
+  const writer = fork(foreignWriter, [elsewhere, String(rate), String(foreignSeconds)]);
+  const wrote = new Promise<{ writes: number; seconds: number }>((resolve) =>
+    writer.once('message', (message) => resolve(message as { writes: number; seconds: number })),
+  );
+  let isOver = false;
+  const over = wrote.then(() => {
+    isOver = true;
+  });
+  await delay(500);
+  const before = cpuTicks(pid);
+  const since = performance.now();
+  const written = new Map<string, bigint>();
+  for (let sample = 0; !isOver; sample++) {
+    const path = join(root, `section-${sample % 10}`, `folder-${sample % 90}`, `new-${sample}`);
+    written.set(path, process.hrtime.bigint());
+    writeFileSync(path, 'x');
+    await Promise.race([delay(20), over]);
+  }
+  const cpuMs = ((cpuTicks(pid) - before) * 10 * 1000) / (performance.now() - since);
+  await delay(quietMs / 2);
+  const { heard } = await watcher.ask<{ heard: Record<string, string> }>('heard');
+  await watcher.end();
+  const { writes, seconds } = await wrote;
+  const latencies = [...written].flatMap(([path, at]) => {
+    const when = heard[path];
+    return when === undefined ? [] : [Number(BigInt(when) - at) / 1e6];
+  });
+  return { writesPerSecond: writes / seconds, cpuMs, latencies };
+}
+
 function cell(value: number | undefined, digits = 0): string {
   return value === undefined || Number.isNaN(value) ? 'failed' : value.toFixed(digits);
 }
@@ -316,6 +362,25 @@ async function run(): Promise<string> {
   }
   say(
     `## From the write to the event: ${latencySamples} new files, 10 ms apart\n\n${table(['', 'p50, ms', 'p99, ms', 'never told'], latencies)}`,
+  );
+  const foreign: string[][] = [];
+  for (const peer of ['fam-fanotify', 'fam-inotify'] as const) {
+    for (const rate of foreignRates) {
+      const one = await measureForeign(peer, rate);
+      foreign.push([
+        peer,
+        cell(one?.writesPerSecond),
+        cell(one?.cpuMs),
+        cell(quantile(one?.latencies ?? [], 0.5), 2),
+        cell(quantile(one?.latencies ?? [], 0.99), 2),
+      ]);
+    }
+  }
+  say(
+    `## While others write elsewhere on the same file system, to 4,000 open files\n\n${table(
+      ['', 'their writes a second', 'CPU, ms/s', 'own events: p50, ms', 'p99, ms'],
+      foreign,
+    )}`,
   );
   const losses: string[][] = [];
   for (const peer of peers) {

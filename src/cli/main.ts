@@ -106,8 +106,7 @@ program
   .option(
     '--filter <glob>',
     'only names that match, or with a leading ! not those; may be repeated',
-    (glob: string, all: string[]) => [...all, glob],
-    [],
+    (glob: string, all: string[] = []) => [...all, glob],
   )
   .option('--initial', 'begin with what is there (exists ... endExist)')
   .option('--no-recursive', 'only what lies directly in the directories')

@@ -20,6 +20,7 @@ function text(status: MirrorStatus): string {
   const lines = [
     `${status.source}: ${status.files} files and folders, ${monitor}${reason}${status.scanning ? ', scanning' : ''}`,
   ];
+  for (const warning of status.warnings) lines.push(`  warning: ${warning}`);
   for (const replica of status.replicas) lines.push(`  ${replica.replica}: ${replicaText(replica)}`);
   return `${lines.join('\n')}\n`;
 }

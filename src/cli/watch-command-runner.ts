@@ -12,6 +12,8 @@ export interface RunnerOptions {
   readonly command: string;
   /** The command runs all the time; a change ends it and starts it again. */
   readonly restart: boolean;
+  /** It ended with another code than 0 by itself. */
+  readonly onFailure?: (code: number) => void;
 }
 
 /**
@@ -22,17 +24,21 @@ export class CommandRunner {
   readonly #command: string;
   readonly #restart: boolean;
   readonly #isPerName: boolean;
+  readonly #onFailure: (code: number) => void;
   /** Changed names as byte strings, each with its last event. */
   #waiting = new Map<string, WatchEvent>();
   #running: Promise<number> | undefined;
   #child: ChildProcess | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
+  /** Its end is our doing. */
+  #isEnding = false;
   #lastExit = 0;
 
-  constructor({ command, restart }: RunnerOptions) {
+  constructor({ command, restart, onFailure }: RunnerOptions) {
     this.#command = command;
     this.#restart = restart;
+    this.#onFailure = onFailure ?? (() => {});
     this.#isPerName = !restart && command.includes('FAM_PATH');
     if (restart) this.#running = this.#run([]);
   }
@@ -97,6 +103,7 @@ export class CommandRunner {
     }).then((code) => {
       if (this.#child === child) this.#child = undefined;
       this.#lastExit = Number(code);
+      if (this.#lastExit !== 0 && !this.#isEnding) this.#onFailure(this.#lastExit);
       return this.#lastExit;
     });
   }
@@ -104,9 +111,11 @@ export class CommandRunner {
   async #endChild(): Promise<void> {
     const { pid } = this.#child ?? {};
     if (pid === undefined) return;
+    this.#isEnding = true;
     signalGroup(pid, 'SIGTERM');
     const timer = setTimeout(() => signalGroup(pid, 'SIGKILL'), endGraceMs);
     await this.#running;
+    this.#isEnding = false;
     clearTimeout(timer);
   }
 

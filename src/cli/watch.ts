@@ -40,6 +40,7 @@ export async function watchCommand(paths: string[], given: object): Promise<void
   process.on('SIGTERM', onSignal);
   // `fam watch | head -1`: nobody reads on.
   process.stdout.on('error', onSignal);
+  let isReady = false;
   const watcher = watch(paths, {
     recursive: options.recursive,
     filter: options.filter,
@@ -51,19 +52,31 @@ export async function watchCommand(paths: string[], given: object): Promise<void
     ...(options.monitor === undefined ? {} : { monitor: options.monitor }),
     signal: stop.signal,
     onProblem: (path, code) => log.warn({ event: 'problem', path, code }, `${path} is not watched: ${code}`),
+    onNotice: ({ code, path, message }) => {
+      if (code === 'unreported') log.warn({ event: code, path }, message);
+      // Until it watches these are among the reasons.
+      else if (isReady) log.info({ event: code, path }, message);
+    },
   });
   watcher.ready.then(
-    () =>
+    () => {
+      isReady = true;
       log.info(
         { event: 'watching' },
         `watching ${paths.join(', ')} (${[...new Set(watcher.reasons)].join('; ')})`,
-      ),
+      );
+    },
     () => {},
   );
   const runner =
     options.exec === undefined
       ? undefined
-      : new CommandRunner({ command: options.exec, restart: options.restart });
+      : new CommandRunner({
+          command: options.exec,
+          restart: options.restart,
+          onFailure: (code) =>
+            log.warn({ event: 'command-failed', code }, `${options.exec}: ended with code ${code}`),
+        });
   let isTimeUp = false;
   const timer =
     options.timeout === undefined

@@ -13,6 +13,7 @@ const status: MirrorStatus = {
   source: '/var/www',
   monitor: 'fanotify',
   monitorReason: null,
+  warnings: [],
   scanning: false,
   files: 3,
   head: 7,

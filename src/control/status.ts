@@ -32,6 +32,8 @@ export const mirrorStatus = z.object({
   source: z.string(),
   monitor: z.enum(['fanotify', 'inotify']).nullable(),
   monitorReason: z.string().nullable(),
+  /** What the monitor cannot see, or sees in another way than the rest: network and FUSE file systems, too few watches. */
+  warnings: z.array(z.string()),
   /** The first scan after the start is still running. */
   scanning: z.boolean(),
   /** Files, folders and all else in the source. */

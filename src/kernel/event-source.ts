@@ -55,8 +55,15 @@ export type ConditionEvent =
   | { readonly type: 'mounted' | 'unmounted'; readonly path: ByteString }
   /** The root itself was moved, deleted or unmounted: nothing that follows can be trusted. */
   | { readonly type: 'root-gone'; readonly why: 'moved' | 'deleted' | 'unmounted' }
-  /** inotify: fs.inotify.max_user_watches is reached. */
-  | { readonly type: 'watch-limit'; readonly limit: number };
+  /** inotify: fs.inotify.max_user_watches is reached; `needed`: the directories of the tree. */
+  | { readonly type: 'watch-limit'; readonly limit: number; readonly needed: number }
+  /**
+   * What the root lies on, or what is mounted at `path` below it, can change without this kernel knowing. Told once for each
+   * mount; '' is the root.
+   */
+  | { readonly type: 'unreported'; readonly path: ByteString; readonly fileSystem: string }
+  /** From `path` down another monitor has to be used than for the root, and why. Told once for each file system. */
+  | { readonly type: 'other-monitor'; readonly path: ByteString; readonly reason: string };
 
 export type KernelEvent = NameEvent | RenameEvent | ConditionEvent;
 
@@ -67,6 +74,7 @@ export type KernelEvent = NameEvent | RenameEvent | ConditionEvent;
  * directory BEFORE it lists it; events flow from that moment. `close` is idempotent and frees everything.
  */
 export interface EventSource extends Disposable {
+  /** That of the root's file system. */
   readonly monitor: 'fanotify' | 'inotify';
   /** Readable when events wait; for poll(2). */
   readonly fds: readonly number[];

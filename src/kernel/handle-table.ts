@@ -43,18 +43,24 @@ export class HandleTable {
 
   /** Registers a handle; its former tag and the tag's former handle are forgotten. */
   set(words: Uint32Array, at: number, tag: DirectoryTag): void {
-    const known = this.#byHandle[this.#findHandle(words, at)] ?? 0;
+    let slot = this.#findHandle(words, at);
+    const known = this.#byHandle[slot] ?? 0;
+    let hasChanged = false;
     if (known !== 0) {
       const former = this.#tags[known - 1] ?? 0;
       if (former === tag) return;
-      this.delete(former);
+      hasChanged = this.delete(former);
     }
-    this.delete(tag);
-    if (this.#keyWords > this.#stride || this.#count === this.#tags.length) this.#grow(words, at);
-    const slot = this.#findHandle(words, at);
+    hasChanged = this.delete(tag) || hasChanged;
+    if (this.#keyWords > this.#stride || this.#count === this.#tags.length) {
+      this.#grow(words, at);
+      hasChanged = true;
+    }
+    if (hasChanged) slot = this.#findHandle(words, at);
     const index = this.#count++;
-    this.#keys.fill(0, index * this.#stride, (index + 1) * this.#stride);
-    this.#keys.set(this.#key.subarray(0, this.#keyWords), index * this.#stride);
+    const start = index * this.#stride;
+    for (let n = 0; n < this.#stride; n++)
+      this.#keys[start + n] = n < this.#keyWords ? (this.#key[n] ?? 0) : 0;
     this.#tags[index] = tag;
     this.#byHandle[slot] = index + 1;
     this.#byTag[this.#findTag(tag)] = index + 1;
@@ -166,8 +172,11 @@ export class HandleTable {
     const full = this.#count === this.#tags.length;
     const capacity = full ? Math.floor(this.#tags.length * 1.5) : this.#tags.length;
     const keys = new Uint32Array(capacity * stride);
-    for (let i = 0; i < this.#count; i++) {
-      keys.set(this.#keys.subarray(i * this.#stride, (i + 1) * this.#stride), i * stride);
+    if (stride === this.#stride) keys.set(this.#keys.subarray(0, this.#count * stride));
+    else {
+      for (let i = 0; i < this.#count; i++) {
+        keys.set(this.#keys.subarray(i * this.#stride, (i + 1) * this.#stride), i * stride);
+      }
     }
     const tags = new Float64Array(capacity);
     tags.set(this.#tags.subarray(0, this.#count));

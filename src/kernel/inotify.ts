@@ -1,9 +1,8 @@
 // Kernel events by one watch for each directory (inotify(7)): for users without privilege, and for file systems
 // that have no file handles.
 
-import { readFileSync } from 'node:fs';
 import { asName, type Name } from '../core/name.ts';
-import { EAGAIN, ENOSPC } from './constants.ts';
+import { EAGAIN } from './constants.ts';
 import { close, procPath } from './entry-calls.ts';
 import {
   type DirectoryTag,
@@ -18,6 +17,7 @@ import { RootWatch } from './root-watch.ts';
 import { first } from './scratch.ts';
 import { check, SysError } from './sys-error.ts';
 import { nr } from './syscall-numbers.ts';
+import { addingWatch } from './watch-limit.ts';
 
 // sys/inotify.h
 const IN_NONBLOCK = 0o4000;
@@ -72,8 +72,8 @@ export class InotifySource implements EventSource {
   readonly fds: readonly number[];
 
   readonly #instance: number;
-  readonly #root: RootWatch;
-  readonly #parentWatch: number;
+  readonly #root: RootWatch | undefined;
+  readonly #parentWatch: number = -1;
   #rootWatch = -1;
   readonly #tags = new Map<number, DirectoryTag>();
   readonly #watches = new Map<DirectoryTag, number>();
@@ -85,9 +85,16 @@ export class InotifySource implements EventSource {
   #heldUntil: number | undefined;
   #closed = false;
 
-  /** Makes the instance; nothing is watched but the root's own fate. Throws a SysError. */
-  constructor(rootFd: number) {
+  /**
+   * Makes the instance; nothing is watched but the root's own fate. Throws a SysError.
+   * @param rootFd undefined: somebody else watches over the root, and over what is mounted below it
+   */
+  constructor(rootFd: number | undefined) {
     this.#instance = check(syscall1(nr.inotifyInit1, IN_NONBLOCK | IN_CLOEXEC), 'inotify_init');
+    if (rootFd === undefined) {
+      this.fds = [this.#instance];
+      return;
+    }
     try {
       this.#root = new RootWatch(rootFd);
     } catch (error) {
@@ -129,7 +136,7 @@ export class InotifySource implements EventSource {
 
   read(maxEvents = 4096): KernelEvent[] {
     const events: KernelEvent[] = [];
-    this.#root.changes(events);
+    this.#root?.changes(events);
     const held = this.#held;
     this.#held = [];
     let hasRead = false;
@@ -160,7 +167,7 @@ export class InotifySource implements EventSource {
     if (this.#closed) return;
     this.#closed = true;
     close(this.#instance);
-    this.#root.close();
+    this.#root?.close();
     this.#tags.clear();
     this.#watches.clear();
     this.#held = [];
@@ -175,8 +182,7 @@ export class InotifySource implements EventSource {
     const path = procPath(fd);
     first.set(path);
     const watch = syscall3(nr.inotifyAddWatch, this.#instance, first.address, mask);
-    if (watch < 0)
-      throw new SysError(watch, watch === -ENOSPC ? 'watch (fs.inotify.max_user_watches)' : 'watch', path);
+    if (watch < 0) throw new SysError(watch, addingWatch, path);
     return watch;
   }
 
@@ -210,8 +216,8 @@ export class InotifySource implements EventSource {
     events: KernelEvent[],
   ): void {
     if (watch === this.#rootWatch && (mask & (IN_MOVE_SELF | IN_DELETE_SELF | IN_UNMOUNT)) !== 0) {
-      if ((mask & IN_MOVE_SELF) !== 0) this.#root.check('moved', events);
-      else this.#root.gone((mask & IN_UNMOUNT) !== 0 ? 'unmounted' : 'deleted', events);
+      if ((mask & IN_MOVE_SELF) !== 0) this.#root?.check('moved', events);
+      else this.#root?.gone((mask & IN_UNMOUNT) !== 0 ? 'unmounted' : 'deleted', events);
       return;
     }
     const directory = this.#tags.get(watch);
@@ -237,7 +243,7 @@ export class InotifySource implements EventSource {
   }
 
   #decodeParent(nameAt: number, mask: number, events: KernelEvent[]): void {
-    if ((mask & IN_ISDIR) === 0 || this.#nameAt(nameAt) !== this.#root.name) return;
+    if ((mask & IN_ISDIR) === 0 || this.#nameAt(nameAt) !== this.#root?.name) return;
     this.#root.check((mask & IN_DELETE) !== 0 ? 'deleted' : 'moved', events);
   }
 
@@ -276,19 +282,4 @@ function hintsOf(mask: number): number {
   if ((mask & IN_ATTRIB) !== 0) hints |= Hint.attributes;
   if (hints !== 0 && (mask & IN_ISDIR) !== 0) hints |= Hint.directory;
   return hints;
-}
-
-/** fs.inotify.max_user_watches: how many directories one user may watch, all programs together. */
-export function watchLimit(): number {
-  return Number(readFileSync('/proc/sys/fs/inotify/max_user_watches', 'latin1'));
-}
-
-/** What to do when `add` throws ENOSPC: one line for the log. */
-export function watchLimitAdvice(neededDirectories: number): string {
-  const limit = watchLimit();
-  const wanted = 2 ** Math.ceil(Math.log2(Math.max(limit, neededDirectories) * 2));
-  return (
-    `the limit of ${limit} inotify watches is reached: run as root to use fanotify, which has none, or ` +
-    `\`sysctl fs.inotify.max_user_watches=${wanted}\` (and put it into /etc/sysctl.d/60-fam.conf to keep it)`
-  );
 }

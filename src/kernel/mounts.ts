@@ -15,7 +15,10 @@ export interface Mount {
   /** `major:minor` of the superblock: the same for every mount of a file system, btrfs subvolumes included. */
   readonly device: string;
   readonly point: ByteString;
+  /** As mount(8) has it: `ext4`, `nfs4`, `fuse.sshfs`. */
   readonly type: string;
+  /** What is mounted: a device, `server:/export`, a name that the file system chose. */
+  readonly what: ByteString;
 }
 
 function withoutEscapes(field: string): ByteString {
@@ -29,9 +32,10 @@ export function readMounts(): Mount[] {
     // 36 35 98:0 /root /point rw,noatime shared:1 - ext4 /dev/sda1 rw
     const fields = line.split(' ');
     const [id, , device, , point] = fields;
-    const type = fields[fields.indexOf('-') + 1];
-    if (id === undefined || device === undefined || point === undefined || type === undefined) continue;
-    mounts.push({ id: Number(id), device, point: withoutEscapes(point), type });
+    const [type, what] = fields.slice(fields.indexOf('-') + 1);
+    if (id === undefined || device === undefined || point === undefined) continue;
+    if (type === undefined || what === undefined) continue;
+    mounts.push({ id: Number(id), device, point: withoutEscapes(point), type, what: withoutEscapes(what) });
   }
   return mounts;
 }
@@ -78,6 +82,11 @@ export class MountWatch implements Disposable {
   find(id: number): Mount | undefined {
     for (const mount of this.#mounts.values()) if (mount.id === id) return mount;
     return undefined;
+  }
+
+  /** All mounts, in the order in which they were made. */
+  get all(): Iterable<Mount> {
+    return this.#mounts.values();
   }
 
   /** Any mount of the superblock, or undefined when none is left. */

@@ -4,6 +4,7 @@ import { FamError } from '../core/errors.ts';
 import { type ByteString, displayBytes } from '../core/name.ts';
 import {
   AT_FDCWD,
+  EACCES,
   EINVAL,
   EMFILE,
   ENODEV,
@@ -20,12 +21,17 @@ import type { EventSource } from './event-source.ts';
 import { FanotifySource, type NameOf } from './fanotify.ts';
 import { describeFileSystem } from './file-system.ts';
 import { InotifySource } from './inotify.ts';
+import { MixedSource } from './mixed-source.ts';
+import { pathOf } from './mounts.ts';
 import { check, SysError } from './sys-error.ts';
 
 export interface OpenEventSourceOptions {
   /** The tree's root: a path, or a descriptor (O_PATH suffices) that stays the caller's. */
   readonly root: ByteString | number;
-  /** Only this one, or MONITOR_UNAVAILABLE. Default: fanotify, else inotify. */
+  /**
+   * Only this one, or MONITOR_UNAVAILABLE. Default: fanotify, else inotify. File systems below the root that fanotify cannot mark get
+   * inotify in either case.
+   */
   readonly monitor?: 'fanotify' | 'inotify';
   /** Processes whose doings are left out (fanotify only: inotify does not say who). May change while events flow. */
   readonly ownPids?: ReadonlySet<number>;
@@ -54,16 +60,17 @@ function openAt(rootFd: number, { monitor, ownPids, nameOf }: OpenEventSourceOpt
   const { type } = describeFileSystem(rootFd);
   if (monitor === 'inotify') return { source: openInotify(rootFd), reason: 'inotify, as it was asked for' };
   try {
-    const source = new FanotifySource(rootFd, {
+    const fanotify = new FanotifySource(rootFd, {
       ...(ownPids && { ownPids }),
       ...(nameOf && { nameOf }),
     });
+    const source = new MixedSource(fanotify, pathOf(rootFd), whyUnmarkable);
     return { source, reason: `fanotify: one mark for the whole ${type} file system` };
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
     const why = whyNotFanotify(error, type);
     if (monitor === 'fanotify') {
-      throw new FamError('MONITOR_UNAVAILABLE', `fanotify cannot be used: ${why}`, { cause: error });
+      throw new FamError('MONITOR_UNAVAILABLE', `fanotify was asked for, but ${why}`, { cause: error });
     }
     return { source: openInotify(rootFd), reason: `inotify, one watch a directory, because ${why}` };
   }
@@ -74,19 +81,31 @@ function openInotify(rootFd: number): InotifySource {
     return new InotifySource(rootFd);
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
+    if (error.errno === EACCES) {
+      const message = `cannot watch ${displayBytes(pathOf(rootFd))}: no permission`;
+      throw new FamError('SOURCE_UNREADABLE', message, { cause: error });
+    }
     throw new FamError('MONITOR_UNAVAILABLE', `inotify cannot be used: ${whyNotInotify(error)}`, {
       cause: error,
     });
   }
 }
 
+/** Errors of name_to_handle_at and fanotify_mark that tell of the file system, not of the directory. */
+const unmarkable: ReadonlySet<number> = new Set([EXDEV, EOPNOTSUPP, ENODEV, EINVAL]);
+
+function whyUnmarkable(error: SysError, type: string): string | undefined {
+  return unmarkable.has(error.errno) ? whyNotFanotify(error, type) : undefined;
+}
+
 /** What the kernel meant (fanotify_init(2), fanotify_mark(2)), and what to do about it. */
 function whyNotFanotify(error: SysError, type: string): string {
-  if (error.errno === EPERM) return 'it needs CAP_SYS_ADMIN: run as root';
-  if (error.errno === ENOSYS) return 'this kernel was built without it';
+  if (error.errno === EPERM) return 'fanotify needs CAP_SYS_ADMIN: run as root';
+  if (error.errno === ENOSYS) return 'this kernel was built without fanotify';
   if (error.action === 'fanotify_init') {
-    if (error.errno === EMFILE) return 'all groups are in use: raise fs.fanotify.max_user_groups';
-    if (error.errno === EINVAL) return 'this kernel cannot report names: Linux 5.9 or later is needed';
+    if (error.errno === EMFILE) return 'all fanotify groups are in use: raise fs.fanotify.max_user_groups';
+    if (error.errno === EINVAL)
+      return "this kernel's fanotify cannot report names: Linux 5.9 or later is needed";
   }
   switch (error.errno) {
     case EXDEV:
@@ -98,7 +117,7 @@ function whyNotFanotify(error: SysError, type: string): string {
     case ENODEV:
       return `${type} has no file system id`;
     case ENOSPC:
-      return 'all marks are in use: raise fs.fanotify.max_user_marks';
+      return 'all fanotify marks are in use: raise fs.fanotify.max_user_marks';
     case EINVAL:
       return `this kernel cannot mark a whole ${type} file system: Linux 5.9 or later is needed`;
     default:

@@ -7,6 +7,7 @@ import type { KernelEvent } from './event-source.ts';
 import { type Mount, MountWatch, pathOf } from './mounts.ts';
 import { fstat, Stat, statx } from './stat.ts';
 import { check } from './sys-error.ts';
+import { changesUnseen } from './unreported.ts';
 
 export type RootGone = 'moved' | 'deleted' | 'unmounted';
 
@@ -19,6 +20,7 @@ export class RootWatch {
   readonly #root = new Stat();
   readonly #now = new Stat();
   #gone = false;
+  #hasBegun = false;
 
   constructor(rootFd: number) {
     this.path = pathOf(rootFd);
@@ -53,6 +55,10 @@ export class RootWatch {
 
   /** Reports what was mounted and unmounted below the root; true when any mount in the system changed. */
   changes(events: KernelEvent[]): boolean {
+    if (!this.#hasBegun) {
+      this.#hasBegun = true;
+      for (const mount of this.mounts.all) this.#warnOf(mount, events);
+    }
     const changes = this.mounts.changes();
     if (changes === undefined) return false;
     for (const mount of changes.unmounted) {
@@ -62,11 +68,20 @@ export class RootWatch {
     }
     for (const mount of changes.mounted) {
       const path = this.#below(mount);
-      if (path !== undefined) events.push({ type: 'mounted', path });
+      if (path !== undefined) {
+        events.push({ type: 'mounted', path });
+        this.#warnOf(mount, events);
+      }
       // Mounted over the root, or over a directory above it: the path may show another tree from now on.
       else if (`${this.path}/`.startsWith(`${mount.point}/`)) this.check('unmounted', events);
     }
     return true;
+  }
+
+  #warnOf(mount: Mount, events: KernelEvent[]): void {
+    if (changesUnseen(mount.type) === undefined) return;
+    const path = mount.id === this.#root.mountId ? '' : this.#below(mount);
+    if (path !== undefined) events.push({ type: 'unreported', path, fileSystem: mount.type });
   }
 
   #below({ point }: Mount): ByteString | undefined {

@@ -13,6 +13,7 @@ import type { Log } from '../runtime/log.ts';
 import { packageVersion } from '../runtime/version.ts';
 import { ReaderThread } from '../source/reader-thread.ts';
 import type { SessionOptions } from '../source/session.ts';
+import type { Condition } from '../source/tree-messages.ts';
 import { type TreeEvent, TreeThread } from '../source/tree-thread.ts';
 import { type Destination, parseDestination, showDestination } from '../transport/destination.ts';
 import { EagerTransport } from '../transport/eager.ts';
@@ -28,6 +29,13 @@ const settleMs = 500;
 const pruneEvery = 20_000;
 /** A file that is written to all the time is sent this often. */
 const hotFileMaxDelayMs = 2000;
+
+/** What remains true after it was logged, and so belongs in the status. */
+const lastingConditions: ReadonlySet<Condition['code']> = new Set([
+  'unreported',
+  'other-monitor',
+  'watch-limit',
+]);
 
 export interface MirrorOptions {
   /** The source, as text; a folder. */
@@ -70,6 +78,8 @@ export class Mirror implements Controlled {
   #prunedTo: Seq = 0;
   #scanning = true;
   #waiters = new Set<() => void>();
+  /** By condition and path. */
+  readonly #warnings = new Map<string, string>();
   readonly #failure: { readonly promise: Promise<never>; reject(error: Error): void };
 
   private constructor(
@@ -153,6 +163,7 @@ export class Mirror implements Controlled {
       source: this.source,
       monitor: this.#tree.monitor,
       monitorReason: this.#tree.monitorReason,
+      warnings: [...this.#warnings.values()],
       scanning: this.#scanning,
       files: this.#inodes,
       head: this.#head,
@@ -263,6 +274,7 @@ export class Mirror implements Controlled {
         break;
       }
       case 'condition':
+        this.#noteCondition(event);
         log.warn({ event: 'condition', condition: event.code }, event.message);
         break;
       case 'failed':
@@ -270,6 +282,13 @@ export class Mirror implements Controlled {
         break;
     }
     this.#changed();
+  }
+
+  #noteCondition({ code, path = '', message }: Condition): void {
+    if (lastingConditions.has(code)) this.#warnings.set(`${code} ${path}`, message);
+    else if (code === 'unmounted') {
+      for (const lasting of lastingConditions) this.#warnings.delete(`${lasting} ${path}`);
+    }
   }
 
   #changed(): void {

@@ -5,6 +5,7 @@ import type { Seq } from '../core/attributes.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import type { ByteString } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
+import type { ConditionEvent } from '../kernel/event-source.ts';
 
 export interface TreeData {
   readonly root: ByteString;
@@ -34,7 +35,9 @@ export interface WireError {
 /** A named condition of the kernel's event source, and what is done about it. */
 export interface Condition {
   readonly type: 'condition';
-  readonly code: 'overflow' | 'mounted' | 'unmounted' | 'root-gone' | 'watch-limit' | 'power-loss' | 'format';
+  readonly code: ConditionEvent['type'] | 'power-loss' | 'format';
+  /** Where, relative to the root, if it is not about all of it. */
+  readonly path?: ByteString;
   readonly message: string;
 }
 

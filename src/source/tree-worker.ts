@@ -6,13 +6,15 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import type { Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
-import { displayBytes } from '../core/name.ts';
+import { type ByteString, displayBytes } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../kernel/constants.ts';
 import type { ConditionEvent, EventSource } from '../kernel/event-source.ts';
 import type { NameOf } from '../kernel/fanotify.ts';
 import { openEventSource } from '../kernel/open-event-source.ts';
 import * as sys from '../kernel/sys.ts';
+import { unreportedAdvice } from '../kernel/unreported.ts';
+import { watchLimitAdvice } from '../kernel/watch-limit.ts';
 import { Recorder } from '../tree/recorder.ts';
 import { admitRoot } from '../tree/source-check.ts';
 import { TreeStore } from '../tree/store.ts';
@@ -244,7 +246,8 @@ class TreeWorker {
   }
 
   #condition(event: ConditionEvent): void {
-    post({ type: 'condition', code: event.type, message: explain(event) });
+    const message = explain(event, this.#data.root);
+    post({ type: 'condition', code: event.type, message, ...('path' in event ? { path: event.path } : {}) });
     if (event.type !== 'root-gone') return;
     throw new FamError(
       'SOURCE_DOUBTFUL',
@@ -279,7 +282,7 @@ function openRoot(root: string): number {
   throw new FamError('SOURCE_UNREADABLE', `${shown} cannot be opened: ${code}`);
 }
 
-function explain(event: ConditionEvent): Condition['message'] {
+function explain(event: ConditionEvent, root: ByteString): Condition['message'] {
   switch (event.type) {
     case 'overflow':
       return "the kernel's event queue overflowed: the whole tree is compared with its records";
@@ -290,8 +293,16 @@ function explain(event: ConditionEvent): Condition['message'] {
     case 'root-gone':
       return `the root was ${event.why}`;
     case 'watch-limit':
-      return `fs.inotify.max_user_watches is reached${event.limit > 0 ? ` (${event.limit})` : ''}: some folders are not watched; raise it with sysctl, then restart`;
+      return `some folders are not watched: ${watchLimitAdvice(event.needed, event.limit)}; then start fam again`;
+    case 'unreported':
+      return unreportedAdvice(under(root, event.path), event.fileSystem);
+    case 'other-monitor':
+      return `${displayBytes(under(root, event.path))}: ${event.reason}`;
   }
+}
+
+function under(root: ByteString, path: ByteString): ByteString {
+  return path === '' ? root : `${root === '/' ? '' : root}/${path}`;
 }
 
 function failure(error: unknown): FromTree {

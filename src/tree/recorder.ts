@@ -5,6 +5,7 @@ import type { ByteString, Name } from '../core/name.ts';
 import { asName } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
 import { type ConditionEvent, type EventSource, Hint, type KernelEvent } from '../kernel/event-source.ts';
+import { countDirectories, watchLimit } from '../kernel/watch-limit.ts';
 import { Directories, maxDepth } from './directories.ts';
 import { TreeEditor } from './editor.ts';
 import { type Hinted, HintTable } from './hints.ts';
@@ -79,6 +80,7 @@ export class Recorder implements Disposable {
   #isLost = false;
   #rescannedAt = -Infinity;
   #guarded = false;
+  #hasWatchLimit = false;
   #rounds = 0;
 
   constructor(options: RecorderOptions) {
@@ -126,7 +128,7 @@ export class Recorder implements Disposable {
       look: this.#look,
       source: options.source,
       onGone: (directory, name) => this.#gone.push({ directory, name, hints: 0, deferred: 0 }),
-      onWatchLimit: () => this.#onCondition({ type: 'watch-limit', limit: 0 }),
+      onWatchLimit: () => this.#watchLimit(options.rootFd),
       onUnlisted: (directory) => this.#unlisted.set(directory, (this.#unlisted.get(directory) ?? 0) + 1),
     });
   }
@@ -161,6 +163,13 @@ export class Recorder implements Disposable {
     if (event.type === 'overflow') this.rescan(rootId);
     else if (event.type === 'mounted' || event.type === 'unmounted') this.#mountChanged(event);
     this.#onCondition(event);
+  }
+
+  /** Told once: it is reached again for every folder that follows. */
+  #watchLimit(rootFd: number): void {
+    if (this.#hasWatchLimit) return;
+    this.#hasWatchLimit = true;
+    this.#onCondition({ type: 'watch-limit', limit: watchLimit(), needed: countDirectories(rootFd) });
   }
 
   /** Compares a subtree with its records, as after lost events. */

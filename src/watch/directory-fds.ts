@@ -40,9 +40,14 @@ export class DirectoryFds {
     return this.#openStepwise(directory, true);
   }
 
-  /** Like `open`, without the check of what bears the name now: for a caller that will learn of it otherwise. */
-  openUnchecked(directory: Directory): number {
-    return this.#openStepwise(directory, false);
+  /**
+   * Like `open`, without the check of what bears the name now, for a caller that will learn of it otherwise; and the descriptor is the
+   * caller's, to `keep` or to close: most directories hold none, and their descriptors are not needed again.
+   */
+  openOnce(directory: Directory): number {
+    if (directory.parent === undefined) return this.#openStep(AT_FDCWD, directory);
+    const parentFd = this.#openStepwise(directory.parent, false);
+    return parentFd < 0 ? parentFd : this.#openStep(parentFd, directory);
   }
 
   #openStepwise(directory: Directory, isChecked: boolean): number {
@@ -69,13 +74,17 @@ export class DirectoryFds {
     return parentFd;
   }
 
-  #step(parentFd: number, directory: Directory, isChecked: boolean): number {
+  #openStep(parentFd: number, directory: Directory): number {
     const isRoot = directory === this.#root;
     const name = isRoot ? this.rootPath : directory.name;
     const flags = O_DIRECTORY | (isRoot ? 0 : O_NOFOLLOW);
-    let fd = openat(parentFd, name, flags | O_RDONLY | O_NONBLOCK);
+    const fd = openat(parentFd, name, flags | O_RDONLY | O_NONBLOCK);
     // Without the right to list it, names in it can still be looked up.
-    if (fd === -EACCES) fd = openat(parentFd, name, flags | O_PATH);
+    return fd === -EACCES ? openat(parentFd, name, flags | O_PATH) : fd;
+  }
+
+  #step(parentFd: number, directory: Directory, isChecked: boolean): number {
+    const fd = this.#openStep(parentFd, directory);
     if (fd < 0) return fd;
     if (!isChecked) {
       this.keep(directory, fd);

@@ -65,6 +65,19 @@ export interface MovedEvent extends AboutObject {
   readonly fromBytes?: Uint8Array;
 }
 
+/**
+ * `unreported`: what lies at the path can change without this kernel knowing (NFS, FUSE and the like), and then nothing is told.
+ * `otherMonitor`: from the path down another kernel interface is used than for the rest.
+ */
+export type NoticeCode = 'unreported' | 'otherMonitor';
+
+/** Something to know about the file system that a path is on. Not an event: nothing has happened. */
+export interface WatchNotice extends About {
+  readonly code: NoticeCode;
+  /** For people. */
+  readonly message: string;
+}
+
 export type RescanReason =
   /** The kernel's queue overflowed: events were lost. */
   | 'overflow'

@@ -89,7 +89,7 @@ function under(root: ByteString, path: ByteString): ByteString {
 
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
-function aboutPath(bytes: ByteString): { readonly path: string; readonly pathBytes?: Uint8Array } {
+export function aboutPath(bytes: ByteString): { readonly path: string; readonly pathBytes?: Uint8Array } {
   let isAscii = true;
   for (let i = 0; i < bytes.length; i++) {
     if (bytes.charCodeAt(i) > 0x7f) {

@@ -85,6 +85,7 @@ describe.each(monitors)('watch over %s', { timeout: 180_000 }, (monitor) => {
           reason: '',
         }),
         onProblem: () => {},
+        onNotice: () => {},
       });
       tree.start();
       const listing = new TreeListing(tree.shadow, tree.filter);

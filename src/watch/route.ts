@@ -128,7 +128,7 @@ export class Route implements Disposable {
       } else if (event.type === 'rename') {
         touch(event.fromDirectory, event.fromName);
         touch(event.toDirectory, event.toName);
-      } else all();
+      } else if (event.type !== 'unreported') all();
     }
     return changed;
   }

@@ -1,19 +1,18 @@
 // One watch inside the watch thread: its trees, and what it hands out as the consumer takes it.
 
 import { dirname } from 'node:path/posix';
-import { FamError } from '../core/errors.ts';
-import { asName, type ByteString, displayBytes, type Name } from '../core/name.ts';
-import { AT_FDCWD, AT_NO_AUTOMOUNT } from '../kernel/constants.ts';
+import { asName, type ByteString, type Name } from '../core/name.ts';
+import { AT_FDCWD, AT_NO_AUTOMOUNT, ENOTDIR } from '../kernel/constants.ts';
 import { Executions } from '../kernel/executions.ts';
 import { openEventSource } from '../kernel/open-event-source.ts';
 import { Stat, statx } from '../kernel/stat.ts';
-import { errnoName } from '../kernel/sys-error.ts';
 import { commandOf } from './command-of.ts';
 import { type WatchEventType, watchEventTypes } from './event.ts';
 import { pushFlat } from './flat-events.ts';
 import { InterestFilter } from './interest.ts';
 import { TreeListing } from './tree-listing.ts';
 import { TreeWatch } from './tree-watch.ts';
+import { unwatchable } from './unwatchable.ts';
 import type {
   FlatEvents,
   FromWatchThread,
@@ -66,7 +65,7 @@ export class Session implements Disposable {
       this.close();
       throw error;
     }
-    post({ type: 'ready', watch: number, reasons: this.#trees.map(({ tree }) => tree.reason) });
+    post({ type: 'ready', watch: number, reasons: this.#trees.flatMap(({ tree }) => tree.reasons) });
   }
 
   #open({ root, recursive, names, filter }: Target): void {
@@ -78,7 +77,13 @@ export class Session implements Disposable {
       filter: new InterestFilter({ recursive, names, filter }),
       settleMs,
       followSymlinks,
-      open: (fd) => openEventSource(monitor === undefined ? { root: fd } : { root: fd, monitor }),
+      open: (fd) => {
+        const opened = openEventSource(monitor === undefined ? { root: fd } : { root: fd, monitor });
+        if (this.#options.monitor !== undefined || recursive) return opened;
+        return { ...opened, reason: 'inotify: no more than one directory' };
+      },
+      onNotice: (code, path, message) =>
+        this.#post({ type: 'notice', watch: this.#number, path, code, message }),
       onProblem: (path, code) => this.#post({ type: 'problem', watch: this.#number, path, code }),
     });
     const executions = this.#options.executions ? new Executions(root) : undefined;
@@ -219,8 +224,7 @@ function targetsOf(requests: readonly ThreadRequest[]): Target[] {
     const name = asName(path.slice(path.lastIndexOf('/') + 1));
     const parent = statx(AT_FDCWD, directory, stat, AT_NO_AUTOMOUNT);
     if (name === undefined || parent < 0 || !stat.isDirectory) {
-      const why = result < 0 ? errnoName(result) : 'ENOTDIR';
-      throw new FamError('SOURCE_MISSING', `cannot watch ${displayBytes(path)}: ${why}`);
+      throw unwatchable(path, result < 0 ? result : ENOTDIR);
     }
     const known = byDirectory.get(directory);
     if (known?.names !== undefined) known.names.push(name);

@@ -2,20 +2,15 @@
 // tree. Synchronous, for the watch thread. It reads the tree and never writes to it.
 
 import { FamError } from '../core/errors.ts';
-import type { ByteString, Name } from '../core/name.ts';
+import { type ByteString, displayBytes, type Name } from '../core/name.ts';
 import {
   AT_FDCWD,
   AT_NO_AUTOMOUNT,
   EACCES,
-  EINVAL,
   ELOOP,
   EMFILE,
-  ENODEV,
   ENOENT,
-  ENOSPC,
   ENOTDIR,
-  EOPNOTSUPP,
-  EXDEV,
   O_DIRECTORY,
   O_PATH,
   SEEK_SET,
@@ -25,11 +20,12 @@ import { readDirectory } from '../kernel/directory.ts';
 import { close, openat } from '../kernel/entry-calls.ts';
 import { type DirectoryTag, type EventSource, Hint, type KernelEvent } from '../kernel/event-source.ts';
 import { describeFileSystem } from '../kernel/file-system.ts';
-import { InotifySource, watchLimitAdvice } from '../kernel/inotify.ts';
 import { pathOf } from '../kernel/mounts.ts';
 import type { OpenedEventSource } from '../kernel/open-event-source.ts';
 import { fstat, Stat, statx } from '../kernel/stat.ts';
 import { check, errnoName, SysError } from '../kernel/sys-error.ts';
+import { unreportedAdvice } from '../kernel/unreported.ts';
+import { countDirectories, isWatchLimit, watchLimitAdvice } from '../kernel/watch-limit.ts';
 import { commandOf } from './command-of.ts';
 import { DirectoryFds } from './directory-fds.ts';
 import {
@@ -45,12 +41,13 @@ import {
   kindOfType,
 } from './entry-code.ts';
 import { packEntry } from './entry-table.ts';
-import type { RescanReason } from './event.ts';
+import type { NoticeCode, RescanReason } from './event.ts';
 import { Interest, type InterestFilter } from './interest.ts';
 import { Outbox, type TreeEvent } from './outbox.ts';
 import { Route } from './route.ts';
 import { Settling } from './settling.ts';
 import { type Directory, Shadow } from './shadow.ts';
+import { unwatchable } from './unwatchable.ts';
 
 /** File systems whose directories list the inode numbers that stat shows, of files and directories alike. */
 const exactListings: ReadonlySet<string> = new Set(['ext4', 'xfs', 'tmpfs', 'ramfs', 'f2fs']);
@@ -70,8 +67,6 @@ const packAfterMs = 10_000;
 
 /** Errors that say: what the names meant has changed since it was listed. */
 const goneErrnos: ReadonlySet<number> = new Set([-ENOENT, -ENOTDIR, -ELOOP]);
-/** fanotify cannot watch this file system; inotify can. */
-const unmarkable: ReadonlySet<number> = new Set([EXDEV, EOPNOTSUPP, ENODEV, EINVAL]);
 
 export interface TreeWatchOptions {
   /** Absolute, without a trailing slash. */
@@ -84,6 +79,8 @@ export interface TreeWatchOptions {
   readonly open: (rootFd: number) => OpenedEventSource;
   /** A path that cannot be watched, and why: told once, the rest goes on. */
   readonly onProblem: (path: ByteString, code: string) => void;
+  /** Something about the file system that a path is on, for people: told once. */
+  readonly onNotice: (code: NoticeCode, path: ByteString, message: string) => void;
 }
 
 /** A name to look at again when the queue is empty. */
@@ -105,9 +102,7 @@ export class TreeWatch implements Disposable {
   readonly #settling: Settling;
   readonly #stat = new Stat();
   #source: EventSource | undefined;
-  #reason = '';
-  /** For file systems below the root that fanotify cannot watch. */
-  #second: InotifySource | undefined;
+  #reasons: string[] = [];
   #fds: DirectoryFds;
   #rootDevType = '';
   #backlog: KernelEvent[] = [];
@@ -132,9 +127,9 @@ export class TreeWatch implements Disposable {
     this.outbox = new Outbox(this.shadow, (path, isDirectory) => this.isTold(path, isDirectory));
   }
 
-  /** Which monitor runs and why. */
-  get reason(): string {
-    return this.#reason;
+  /** Which monitors run and why: the root's, then those of file systems below it that need another one. */
+  get reasons(): readonly string[] {
+    return this.#reasons;
   }
 
   get monitor(): 'fanotify' | 'inotify' {
@@ -143,20 +138,18 @@ export class TreeWatch implements Disposable {
 
   /** To poll for reading. */
   get fds(): readonly number[] {
-    return [...(this.#source?.fds ?? []), ...(this.#second?.fds ?? []), ...(this.#route?.fds ?? [])];
+    return [...(this.#source?.fds ?? []), ...(this.#route?.fds ?? [])];
   }
 
   /** Nothing that was read is still to be told: no half of a move, no name in doubt. */
   get isQuiet(): boolean {
-    return (
-      this.#doubts.size === 0 && [this.#source, this.#second].every((one) => one?.pendingUntil === undefined)
-    );
+    return this.#doubts.size === 0 && this.#source?.pendingUntil === undefined;
   }
 
   /** When `turn` should be called though nothing is readable, in ms of `performance.now()`. */
   get deadline(): number | undefined {
     let at = this.#settling.deadline ?? Infinity;
-    for (const source of [this.#source, this.#second, this.#route]) {
+    for (const source of [this.#source, this.#route]) {
       at = Math.min(at, source?.pendingUntil ?? Infinity);
     }
     for (const { due } of this.#doubts.values()) at = Math.min(at, due);
@@ -167,10 +160,7 @@ export class TreeWatch implements Disposable {
   /** Places the mark, then lists the tree. Throws a FamError when the root is not there or cannot be watched. */
   start(): void {
     const fd = openat(AT_FDCWD, this.path, O_PATH | O_DIRECTORY);
-    if (fd < 0) {
-      const code = goneErrnos.has(fd) ? 'SOURCE_MISSING' : 'SOURCE_UNREADABLE';
-      throw new FamError(code, `cannot watch ${this.path}: ${errnoName(fd)}`);
-    }
+    if (fd < 0) throw unwatchable(this.path, fd);
     this.#attach(fd);
     this.#isFirstScan = true;
     this.#scan(this.shadow.root, { told: false, complete: true, pid: 0 });
@@ -185,8 +175,7 @@ export class TreeWatch implements Disposable {
    * a fifth longer). Where that may have gone wrong, the kernel has told so meanwhile: those are compared once more.
    */
   #doubtReplaced(): void {
-    for (const source of [this.#source, this.#second])
-      if (source !== undefined) this.#backlog.push(...source.read());
+    this.#readSource(this.#backlog);
     for (const event of this.#backlog) {
       if (event.type === 'rename' && event.isDirectory) {
         this.#doubtListing(event.fromDirectory, event.fromName);
@@ -207,10 +196,8 @@ export class TreeWatch implements Disposable {
   /** Frees everything; idempotent. */
   close(): void {
     this.#source?.close();
-    this.#second?.close();
     this.#route?.close();
     this.#source = undefined;
-    this.#second = undefined;
     this.#route = undefined;
     this.#fds.release();
   }
@@ -225,8 +212,7 @@ export class TreeWatch implements Disposable {
     if (this.#lastTurn + packAfterMs <= now && this.#lastTurn > 0) this.shadow.pack();
     const events = this.#backlog;
     this.#backlog = [];
-    for (const source of [this.#source, this.#second])
-      if (source !== undefined) events.push(...source.read());
+    this.#readSource(events);
     for (const event of events) this.#handle(event);
     if (this.#hasOverflowed) {
       // Once for all that has been read: whatever was lost had happened before.
@@ -246,6 +232,22 @@ export class TreeWatch implements Disposable {
     return this.#backlog.length > 0;
   }
 
+  /** Appends what the kernel has to tell of the tree; what it says of file systems is passed on at once. */
+  #readSource(out: KernelEvent[]): void {
+    for (const event of this.#source?.read() ?? []) {
+      if (event.type === 'unreported') {
+        const path = this.#absolute(event.path);
+        if (event.path === '' || this.filter.recursive)
+          this.#options.onNotice('unreported', path, unreportedAdvice(path, event.fileSystem));
+      } else if (event.type === 'other-monitor') {
+        const path = this.#absolute(event.path);
+        const reason = `${displayBytes(path)}: ${event.reason}`;
+        this.#reasons.push(reason);
+        this.#options.onNotice('otherMonitor', path, reason);
+      } else out.push(event);
+    }
+  }
+
   /** The thread has slept until now: nothing had happened before. */
   woke(): void {
     this.#drainedAt = Date.now();
@@ -258,7 +260,7 @@ export class TreeWatch implements Disposable {
     try {
       const opened = this.#options.open(fd);
       this.#source = opened.source;
-      this.#reason = opened.reason;
+      this.#reasons = [opened.reason];
       check(fstat(fd, this.#stat), 'stat', this.path);
       this.shadow.identify(this.shadow.root, identityOf(this.#stat.inoHigh, this.#stat.inoLow));
       this.#rootDevType = describeFileSystem(fd).type;
@@ -273,9 +275,7 @@ export class TreeWatch implements Disposable {
 
   #detach(): void {
     this.#source?.close();
-    this.#second?.close();
     this.#source = undefined;
-    this.#second = undefined;
     this.#backlog = [];
     this.#fds.release();
   }
@@ -355,7 +355,11 @@ export class TreeWatch implements Disposable {
         this.#lookAtRoot();
         return;
       case 'watch-limit':
-        throw new FamError('MONITOR_UNAVAILABLE', watchLimitAdvice(this.shadow.size));
+        throw new FamError('MONITOR_UNAVAILABLE', watchLimitAdvice(event.needed, event.limit));
+      // Taken out when they were read.
+      case 'unreported':
+      case 'other-monitor':
+        return;
     }
   }
 
@@ -534,7 +538,6 @@ export class TreeWatch implements Disposable {
     this.shadow.drop(child, (dropped) => {
       this.#fds.forget(dropped);
       this.#source?.remove(dropped.tag);
-      this.#second?.remove(dropped.tag);
     });
     for (const [path, link] of this.#links) {
       if (link.directory.isLive) continue;
@@ -768,7 +771,11 @@ export class TreeWatch implements Disposable {
       }
       if (result < 0) this.#options.onProblem(this.#absolute(directory.path), errnoName(result));
       // Those below are opened from this descriptor soon; a leaf's is not needed again.
-      if (waiting.length === firstChild) this.#fds.forget(directory);
+      const isLeaf = waiting.length === firstChild;
+      if (!this.#isFirstScan) {
+        if (isLeaf) this.#fds.forget(directory);
+      } else if (isLeaf) close(fd);
+      else this.#fds.keep(directory, fd);
     }
     for (const [directory, name] of this.#toFollow.splice(0)) this.#follow(directory, name);
   }
@@ -776,7 +783,7 @@ export class TreeWatch implements Disposable {
 
   /** Starts the events of a directory; its descriptor, or undefined when it is not there or not ours to see. */
   #watch(directory: Directory): number | undefined {
-    const fd = this.#isFirstScan ? this.#fds.openUnchecked(directory) : this.#fds.open(directory);
+    const fd = this.#isFirstScan ? this.#fds.openOnce(directory) : this.#fds.open(directory);
     if (fd < 0) {
       const { parent, name } = directory;
       if (parent === undefined || name === '') this.#isRootGone = true;
@@ -785,44 +792,21 @@ export class TreeWatch implements Disposable {
       return undefined;
     }
     try {
-      this.#add(fd, directory);
+      this.#source?.add(fd, directory.tag);
     } catch (error) {
+      if (this.#isFirstScan) close(fd);
       if (!(error instanceof SysError)) throw error;
+      if (isWatchLimit(error)) throw this.#watchLimit(error);
       this.#refuse(directory, -error.errno);
       return undefined;
     }
     return fd;
   }
 
-  #add(fd: number, directory: Directory): void {
-    const source = this.#source;
-    if (source === undefined) return;
-    try {
-      source.add(fd, directory.tag);
-    } catch (error) {
-      if (!(error instanceof SysError)) throw error;
-      if (source.monitor === 'inotify') this.#throwIfLimit(error);
-      if (source.monitor === 'inotify' || !unmarkable.has(error.errno)) throw error;
-      this.#addToSecond(fd, directory);
-    }
-  }
-
-  #addToSecond(fd: number, directory: Directory): void {
-    if (this.#second === undefined) {
-      const root = check(this.#fds.open(this.shadow.root), 'open', this.path);
-      this.#second = new InotifySource(root);
-    }
-    try {
-      this.#second.add(fd, directory.tag);
-    } catch (error) {
-      if (error instanceof SysError) this.#throwIfLimit(error);
-      throw error;
-    }
-  }
-
-  #throwIfLimit(error: SysError): void {
-    if (error.errno !== ENOSPC) return;
-    throw new FamError('MONITOR_UNAVAILABLE', watchLimitAdvice(this.shadow.size), { cause: error });
+  #watchLimit(cause: SysError): FamError {
+    const root = this.#fds.open(this.shadow.root);
+    const needed = root < 0 ? this.shadow.size : countDirectories(root);
+    return new FamError('MONITOR_UNAVAILABLE', watchLimitAdvice(needed), { cause });
   }
 
   /** A directory that cannot be listed is an entry like a file. */
@@ -848,9 +832,7 @@ export class TreeWatch implements Disposable {
 
   /** Takes the kernel's events out of its queue, for later. */
   #drain(): void {
-    for (const source of [this.#source, this.#second]) {
-      if (source?.monitor === 'inotify') this.#backlog.push(...source.read());
-    }
+    this.#readSource(this.#backlog);
   }
 
   // --- comparing ---

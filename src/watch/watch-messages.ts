@@ -2,7 +2,7 @@
 
 import type { ErrorCode } from '../core/errors.ts';
 import type { ByteString } from '../core/name.ts';
-import type { WatchEventType } from './event.ts';
+import type { NoticeCode, WatchEventType } from './event.ts';
 
 export type WatchNumber = number;
 
@@ -63,6 +63,13 @@ export type FromWatchThread =
       readonly watch: WatchNumber;
       readonly path: ByteString;
       readonly code: string;
+    }
+  | {
+      readonly type: 'notice';
+      readonly watch: WatchNumber;
+      readonly path: ByteString;
+      readonly code: NoticeCode;
+      readonly message: string;
     }
   | {
       readonly type: 'failed';

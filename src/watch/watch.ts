@@ -5,8 +5,8 @@
 import { resolve } from 'node:path/posix';
 import { FamError } from '../core/errors.ts';
 import { type ByteString, bytesOfText } from '../core/name.ts';
-import type { WatchEvent, WatchEventType } from './event.ts';
-import { eventsOf } from './flat-events.ts';
+import type { WatchEvent, WatchEventType, WatchNotice } from './event.ts';
+import { aboutPath, eventsOf } from './flat-events.ts';
 import type { ThreadOptions } from './watch-messages.ts';
 import { type FromSession, threadFor, type WatchThread } from './watch-thread.ts';
 
@@ -48,6 +48,11 @@ export interface WatchOptions {
   readonly signal?: AbortSignal;
   /** Called for each path that cannot be watched, with the errno's name; the rest is watched. Default: ignored. */
   readonly onProblem?: (path: string, code: string) => void;
+  /**
+   * Called once for each file system that can change without this kernel knowing (NFS, FUSE and the like), and for each below the watched
+   * directory that needs another kernel interface; again when one is mounted later. Default: ignored.
+   */
+  readonly onNotice?: (notice: WatchNotice) => void;
 }
 
 const defaultSettleMs = 500;
@@ -114,6 +119,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
   readonly #thread: WatchThread;
   readonly #number: number;
   readonly #onProblem: WatchOptions['onProblem'];
+  readonly #onNotice: WatchOptions['onNotice'];
   readonly #signal: AbortSignal | undefined;
   readonly #closing: Promise<void>;
   #resolveReady: () => void = () => {};
@@ -128,8 +134,9 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
   #hasConsumer = false;
 
   /** Use `watch`. */
-  constructor(options: ThreadOptions, { signal, onProblem }: WatchOptions) {
+  constructor(options: ThreadOptions, { signal, onProblem, onNotice }: WatchOptions) {
     this.#onProblem = onProblem;
+    this.#onNotice = onNotice;
     this.#signal = signal;
     this.ready = new Promise((resolveReady, rejectReady) => {
       this.#resolveReady = resolveReady;
@@ -236,6 +243,12 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
       case 'problem':
         this.#onProblem?.(Buffer.from(message.path, 'latin1').toString('utf8'), message.code);
         return;
+      case 'notice': {
+        const { code, path, message: text } = message;
+        if (code === 'otherMonitor' && this.#reasons.length > 0) this.#reasons = [...this.#reasons, text];
+        this.#onNotice?.({ code, ...aboutPath(path), message: text });
+        return;
+      }
       case 'failed':
         this.#failure = new FamError(message.code, message.message, { retryable: message.retryable });
         this.#rejectReady(this.#failure);

@@ -5,8 +5,18 @@ import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-export const fileSystemTypes = ['ext4', 'xfs', 'btrfs', 'btrfs-subvolume', 'tmpfs', 'overlay'] as const;
-export type FileSystemType = (typeof fileSystemTypes)[number];
+/** `overlay-handles`: overlayfs with nfs_export=on, which gives file handles. */
+export const fileSystemTypes = [
+  'ext4',
+  'xfs',
+  'btrfs',
+  'btrfs-subvolume',
+  'tmpfs',
+  'overlay',
+  'overlay-handles',
+] as const;
+/** `fuse`: bindfs, which shows the folder `behind` beside the mount, and does not learn of what is changed there. */
+export type FileSystemType = (typeof fileSystemTypes)[number] | 'fuse';
 
 const imageBytes: Partial<Record<FileSystemType, number>> = {
   ext4: 256 * 2 ** 20,
@@ -22,6 +32,7 @@ const makers: Partial<Record<FileSystemType, readonly string[]>> = {
   xfs: ['mkfs.xfs', '-q', '-f', '-i', 'maxpct=100'],
   btrfs: ['mkfs.btrfs', '-q', '-f'],
   'btrfs-subvolume': ['mkfs.btrfs', '-q', '-f'],
+  fuse: ['bindfs'],
 };
 
 function run(command: readonly string[]): void {
@@ -44,7 +55,7 @@ export function whyNotMountable(type: FileSystemType): string | undefined {
     try {
       run([maker, '-V']);
     } catch {
-      return `${maker} is missing (apt-get install e2fsprogs xfsprogs btrfs-progs)`;
+      return `${maker} is missing (apt-get install e2fsprogs xfsprogs btrfs-progs bindfs)`;
     }
   }
   try {
@@ -99,6 +110,11 @@ export function mountFileSystem(type: FileSystemType): MountedFileSystem {
       }
       // Of a subvolume only itself is mounted: no path leads to the top level.
       mount(image, point, '-o', type === 'btrfs-subvolume' ? 'loop,subvol=sub' : 'loop');
+    } else if (type === 'fuse') {
+      mkdirSync(point);
+      mkdirSync(join(folder, 'behind'));
+      run(['bindfs', join(folder, 'behind'), point]);
+      mounted.push(point);
     } else if (type === 'tmpfs') {
       mount('tmpfs', point, '-t', 'tmpfs', '-o', 'size=512m');
     } else {
@@ -107,7 +123,8 @@ export function mountFileSystem(type: FileSystemType): MountedFileSystem {
       mount('tmpfs', base, '-t', 'tmpfs');
       for (const layer of ['lower', 'upper', 'work']) mkdirSync(join(base, layer));
       const layers = `lowerdir=${base}/lower,upperdir=${base}/upper,workdir=${base}/work`;
-      mount('overlay', point, '-t', 'overlay', '-o', layers);
+      const handles = type === 'overlay-handles' ? ',index=on,nfs_export=on' : '';
+      mount('overlay', point, '-t', 'overlay', '-o', `${layers}${handles}`);
     }
   } catch (error) {
     unmount();

@@ -1,10 +1,23 @@
 // `fam watch` as shells and programs use it.
 
-import { appendFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  appendFileSync,
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { WatchEvent } from '../../src/watch/event.ts';
+import { mountFileSystem, whyNotMountable } from '../contract/filesystems.ts';
 import { Child } from '../support/child.ts';
-import { famCommand, runFam } from '../support/fam.ts';
+import { EventModel } from '../support/event-model.ts';
+import { famCommand, Mirror, runFam } from '../support/fam.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -26,6 +39,18 @@ function output(child: Child, has: (text: string) => boolean): Promise<unknown> 
     deadlineMs: 20_000,
     describe: () => `output:\n${child.stdout}\n${child.stderr}`,
   });
+}
+
+/** Without any privilege. */
+function asNobody(args: readonly string[]): Child {
+  const command = ['--reuid', '65534', '--clear-groups', process.execPath, famCommand, 'watch', ...args];
+  return new Child('setpriv', command, process.env, 'SIGTERM');
+}
+
+/** A line of --json as the library has it. */
+function eventOfLine(line: string): WatchEvent {
+  const { event, ...rest } = JSON.parse(line);
+  return { type: event, ...rest };
 }
 
 function objects(child: Child): Record<string, unknown>[] {
@@ -127,6 +152,92 @@ describe('fam watch', () => {
     expect(result).toMatchObject({ code: 10, stderr: expect.stringContaining('/nowhere/at/all') });
   });
 
+  test.each([
+    ['a path below a file', 'file/below', 10, 'what leads there is not a directory'],
+    ['a path in a folder that is missing', 'missing/below', 10, 'no such file or directory'],
+    ['a folder that it may not read', 'secret', 12, 'no permission'],
+    ['a file in a folder that it may not read', 'secret/file', 12, 'no permission', 'secret'],
+  ])('%s is refused in words', async (_, name, code, words, about = name) => {
+    const root = tempFolder();
+    chmodSync(root, 0o755);
+    mkdirSync(join(root, 'secret'), { mode: 0o700 });
+    writeFileSync(join(root, 'file'), '');
+    const child = asNobody([join(root, name)]);
+    expect(await child.exited).toEqual({ code, signal: null });
+    expect(child.stderr).toBe(`fam: cannot watch ${join(root, about)}: ${words}\n`);
+  });
+
+  test('without privilege it says why it is not fanotify, and what below it cannot be watched', async () => {
+    const root = tempFolder();
+    chmodSync(root, 0o755);
+    mkdirSync(join(root, 'secret'), { mode: 0o700 });
+    const child = asNobody([root, '--log-format', 'text']);
+    await waitFor(() => child.stderr.includes('watching '), { describe: () => child.stderr });
+    expect(child.stderr).toContain(
+      `watching ${root} (inotify, one watch a directory, because fanotify needs CAP_SYS_ADMIN: run as root)`,
+    );
+    expect(child.stderr).toContain(`${root}/secret is not watched: EACCES`);
+    writeFileSync(join(root, 'file'), '');
+    await output(child, (text) => text.includes('changed'));
+  });
+
+  test('a reader that has had enough ends it, without a word', async () => {
+    const root = tempFolder();
+    const script = `"$0" "$1" watch "$2" --json --initial --log-format text | head -1; echo "\${PIPESTATUS[0]}"`;
+    for (let i = 0; i < 20_000; i++) writeFileSync(join(root, `file-${i}`), '');
+    const child = new Child('bash', ['-c', script, process.execPath, famCommand, root]);
+    await child.exited;
+    expect(child.stdout).toBe(`{"event":"exists","path":"${root}","kind":"directory"}\n0\n`);
+    expect(child.stderr).not.toMatch(/EPIPE|Error/);
+  });
+
+  test('--executions tells of programs that start and stop', async () => {
+    const root = tempFolder();
+    copyFileSync('/bin/true', join(root, 'program'));
+    chmodSync(join(root, 'program'), 0o755);
+    const types = 'executionStarted,executionStopped';
+    const child = await famWatch([root, '--json', '--executions', '--events', types]);
+    execFileSync(join(root, 'program'));
+    await output(child, (text) => text.includes('executionStopped'));
+    const about = { path: join(root, 'program'), pid: expect.any(Number) };
+    expect(objects(child)).toMatchObject([
+      { event: 'executionStarted', ...about },
+      { event: 'executionStopped', ...about },
+    ]);
+  });
+
+  test('a queue that overflows while it stands still is told as a rescan, and nothing is lost', async () => {
+    const root = join(tempFolder(), 'tree');
+    mkdirSync(join(root, 'folder'), { recursive: true });
+    for (const name of ['kept', 'removed']) writeFileSync(join(root, 'folder', name), '');
+    const child = await famWatch([root, '--json', '--initial', '--monitor', 'inotify']);
+    await output(child, (text) => text.includes('endExist'));
+    child.signal('SIGSTOP');
+    // fs.inotify.max_queued_events is 16,384; each file is two events and more.
+    for (let i = 0; i < 10_000; i++) writeFileSync(join(root, `file-${i}`), `content ${i}`);
+    rmSync(join(root, 'folder', 'removed'));
+    renameSync(join(root, 'folder'), join(root, 'moved'));
+    writeFileSync(join(root, 'moved', 'new'), '');
+    child.signal('SIGCONT');
+    const model = new EventModel(root);
+    let applied = 0;
+    await waitFor(
+      () => {
+        const lines = child.stdout.split('\n').slice(0, -1);
+        for (const line of lines.slice(applied)) model.apply(eventOfLine(line));
+        applied = lines.length;
+        return model.differences().length === 0;
+      },
+      { deadlineMs: 60_000, intervalMs: 100, describe: () => model.differences().slice(0, 20).join('\n') },
+    );
+    expect(objects(child)).toContainEqual({ event: 'rescan', path: root, why: 'overflow' });
+  });
+
+  test('SIGINT ends it with code 0', async () => {
+    const child = await famWatch([tempFolder()]);
+    expect(await child.stop('SIGINT')).toEqual({ code: 0, signal: null });
+  });
+
   test('--exec with $FAM_PATH runs once for each name, bytes and newlines included', async () => {
     const root = tempFolder();
     const log = join(tempFolder(), 'log');
@@ -155,6 +266,20 @@ describe('fam watch', () => {
     expect((await child.exited).code).toBe(7);
   });
 
+  test('a command that fails is told of, and is run again', async () => {
+    const root = tempFolder();
+    const child = await famWatch([root, '--log-format', 'text', '--exec', 'echo run; exit 3']);
+    for (const round of [1, 2]) {
+      writeFileSync(join(root, 'a'), 'x');
+      await waitFor(
+        () => child.stderr.split('warning: echo run; exit 3: ended with code 3').length === 1 + round,
+        {
+          describe: () => child.stderr,
+        },
+      );
+    }
+  });
+
   test('--restart ends the command and starts it again for each change', async () => {
     const root = tempFolder();
     const child = await famWatch([root, '--restart', '--exec', 'echo start $$; exec sleep 1000']);
@@ -165,7 +290,102 @@ describe('fam watch', () => {
     appendFileSync(join(root, 'a'), 'x');
     await output(child, () => starts() === 3);
     expect((await child.stop('SIGTERM')).code).toBe(0);
+    expect(child.stderr).not.toContain('ended with');
     const pids = [...child.stdout.matchAll(/start (\d+)/g)].map(([, pid]) => Number(pid));
     for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+  });
+});
+
+const whyNoFuse = whyNotMountable('fuse');
+describe.skipIf(whyNoFuse !== undefined)(
+  `a FUSE file system below the tree${whyNoFuse === undefined ? '' : ` (skipped: ${whyNoFuse})`}`,
+  () => {
+    /** A tree with the file system mounted on its folder `fuse`. */
+    function treeWithFuse(): string {
+      const root = tempFolder();
+      const fuse = mountFileSystem('fuse');
+      onTestFinished(() => fuse.unmount());
+      const point = join(root, 'fuse');
+      mkdirSync(point);
+      execFileSync('mount', ['--bind', fuse.path, point]);
+      onTestFinished(() => void execFileSync('umount', ['-l', point]));
+      return root;
+    }
+
+    test('is named in a warning of fam watch, and so is the monitor that it needs', async () => {
+      const root = treeWithFuse();
+      const child = await famWatch([root, '--log-format', 'text']);
+      await waitFor(() => child.stderr.includes('warning: '), { describe: () => child.stderr });
+      expect(child.stderr.split(`warning: ${root}/fuse is a FUSE file system (fuse`)).toHaveLength(2);
+      expect(child.stderr).toMatch(/what changes behind it, not through this mount, is not reported/);
+      expect(child.stderr.split(`${root}/fuse: inotify, one watch a directory, because fuse`)).toHaveLength(
+        2,
+      );
+      writeFileSync(join(root, 'fuse', 'file'), '');
+      await output(child, (text) => text.includes(`changed    ${root}/fuse/file`));
+    });
+
+    test("is named once in fam mirror's log, and in fam status; what is written through it is mirrored", async () => {
+      const source = treeWithFuse();
+      const dest = join(tempFolder(), 'dest');
+      const mirror = new Mirror({ source, dests: [dest] });
+      await mirror.inSync();
+      const said = (condition: string): string[] =>
+        mirror.log.filter((line) => line['condition'] === condition).map(({ msg }) => msg);
+      await waitFor(() => said('other-monitor').length > 0, { describe: () => mirror.stderr });
+      expect(said('unreported')).toEqual([expect.stringContaining(`${source}/fuse is a FUSE file system`)]);
+      expect(said('other-monitor')).toEqual([expect.stringContaining(`${source}/fuse: inotify`)]);
+      writeFileSync(join(source, 'fuse', 'page.html'), 'page');
+      await mirror.barrier();
+      expect(readFileSync(join(dest, 'fuse', 'page.html'), 'utf8')).toBe('page');
+      const json = await runFam(['status', '--state', mirror.state, '--json']);
+      expect(JSON.parse(json.stdout)).toMatchObject({
+        monitor: 'fanotify',
+        monitorReason: expect.stringContaining('one mark for the whole'),
+        warnings: [...said('unreported'), ...said('other-monitor')],
+      });
+      const { stdout } = await runFam(['status', '--state', mirror.state]);
+      expect(stdout).toContain('watched by fanotify (fanotify: one mark for the whole');
+      expect(stdout).toContain(`  warning: ${source}/fuse is a FUSE file system`);
+      await mirror.end();
+    });
+  },
+);
+
+describe("at inotify's limit of watches", () => {
+  // In a container of its own, so that nobody else meets the limit.
+  const container = ['--user', '--map-root-user', 'sh', '-c'];
+  const limited = 'echo 50 >/proc/sys/user/max_inotify_watches; exec "$0" "$@"';
+
+  function treeOf(directories: number): string {
+    const root = tempFolder();
+    for (let i = 1; i < directories; i++) mkdirSync(join(root, `d${i}`));
+    return root;
+  }
+
+  test('fam watch says how many there are, how many it needs, and what to do: 17', async () => {
+    const args = [...container, limited, process.execPath, famCommand, 'watch', treeOf(80)];
+    const child = new Child('unshare', args);
+    expect(await child.exited).toEqual({ code: 17, signal: null });
+    expect(child.stderr).toMatch(/^fam: the limit of 50 inotify watches .* needs 80, one for each directory/);
+    expect(child.stderr).toContain('`sysctl user.max_inotify_watches=256`');
+  });
+
+  test('fam mirror says so once, goes on, and tells it in its status', async () => {
+    const source = treeOf(80);
+    const state = join(tempFolder('state'), 'state');
+    const mirror = ['mirror', source, join(tempFolder(), 'dest'), '--state', state, '--log-format', 'text'];
+    const args = [...container, limited, process.execPath, famCommand, ...mirror];
+    const child = new Child('unshare', args, process.env, 'SIGTERM');
+    await waitFor(() => child.stderr.includes('in sync'), {
+      deadlineMs: 30_000,
+      describe: () => child.stderr,
+    });
+    const told = 'some folders are not watched: the limit of 50 inotify watches';
+    expect(child.stderr.split(told)).toHaveLength(2);
+    expect(child.stderr).toContain('this tree needs 80');
+    const { stdout } = await runFam(['status', '--state', state]);
+    expect(stdout).toContain(told);
+    expect(stdout).toContain('watched by inotify (inotify, one watch a directory, because fanotify needs');
   });
 });

@@ -1,5 +1,6 @@
 // What docs/watch/ and docs/examples/ show does run, and does what it says.
 
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -90,11 +91,16 @@ function runProgram(folder: string, www: string): void {
 }
 
 describe('docs/examples/fam-mirror-2001.ts', () => {
-  test('sends what changes to every replica, as the script of 2001 did', async () => {
+  const source = join(project, 'docs', 'examples', 'fam-mirror-2001.ts');
+  const hosts = ['web1', 'web2'];
+
+  /** The script at work on a tree with one old file. `on`: what a replica shows of a name, or undefined. */
+  function run(environment: NodeJS.ProcessEnv) {
     const folder = userFolder();
     const www = join(folder, 'www');
     mkdirSync(join(www, 'news'), { recursive: true });
     writeFileSync(join(www, 'old.html'), 'old');
+    for (const host of hosts) mkdirSync(join(folder, host));
     // A remote shell for one machine: the host's files lie below a folder of its name.
     const shell = join(folder, 'rsh');
     const lines = [
@@ -106,29 +112,30 @@ describe('docs/examples/fam-mirror-2001.ts', () => {
     ];
     writeFileSync(shell, lines.join('\n'));
     chmodSync(shell, 0o755);
-    const source = readFileSync(join(project, 'docs', 'examples', 'fam-mirror-2001.ts'), 'utf8');
     const script = join(folder, 'fam-mirror-2001.mjs');
-    writeFileSync(script, transformSync(source, { loader: 'ts', format: 'esm' }).code);
-    const hosts = ['web1', 'web2'];
-    const child = new Child(process.execPath, [script, www], {
-      ...process.env,
-      RSYNC_RSH: shell,
-      REPLICA_HOSTS: hosts.join(' '),
-      INIT_MIRROR: '1',
-      CREATE_DIRS: '1',
-      DEBUG: '1',
-    });
-    const everywhere = (name: string, content: string | undefined): Promise<boolean> =>
+    writeFileSync(script, transformSync(readFileSync(source, 'utf8'), { loader: 'ts', format: 'esm' }).code);
+    const { INIT_MIRROR: _, CREATE_DIRS: __, DEBUG: ___, ...rest } = process.env;
+    const settings = { RSYNC_RSH: shell, REPLICA_HOSTS: hosts.join(' '), ...environment };
+    const child = new Child(process.execPath, [script, www], { ...rest, ...settings });
+    const on = (host: string, name: string): string | undefined => {
+      const path = join(folder, host, www, name);
+      return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
+    };
+    const until = (what: string, holds: () => boolean): Promise<boolean> =>
       waitFor(
-        () =>
-          hosts.every((host) => {
-            const path = join(folder, host, www, name);
-            return content === undefined
-              ? !existsSync(path)
-              : existsSync(path) && readFileSync(path, 'utf8') === content;
-          }),
-        { deadlineMs: 30_000, describe: () => `${name} on ${hosts.join(' and ')}:\n${child.stderr}` },
+        () => {
+          if (child.exit !== undefined) throw new Error(child.stderr);
+          return holds();
+        },
+        { deadlineMs: 30_000, describe: () => `${what}:\n${child.stderr}` },
       );
+    const everywhere = (name: string, content: string | undefined): Promise<boolean> =>
+      until(`${name} on ${hosts.join(' and ')}`, () => hosts.every((host) => on(host, name) === content));
+    return { child, folder, www, on, until, everywhere };
+  }
+
+  test('sends what changes to every replica, as the script of 2001 did', async () => {
+    const { child, www, everywhere } = run({ INIT_MIRROR: '1', CREATE_DIRS: '1', DEBUG: '1' });
     await everywhere('old.html', 'old');
     writeFileSync(join(www, 'news', 'new.html'), 'new');
     await everywhere('news/new.html', 'new');
@@ -139,5 +146,36 @@ describe('docs/examples/fam-mirror-2001.ts', () => {
     await everywhere('old.html', undefined);
     await child.stop('SIGTERM');
     expect(child.stderr).toContain('created');
+    expect(child.stderr).toContain('rsync -a');
+  });
+
+  test('without INIT_MIRROR sends changes alone, without CREATE_DIRS makes no folder, without DEBUG is silent', async () => {
+    const { child, folder, www, on, until, everywhere } = run({});
+    // Only web1 has the folders that lead there.
+    mkdirSync(join(folder, 'web1', www), { recursive: true });
+    let rounds = 0;
+    await until('the new file on web1, and a complaint of web2', () => {
+      // Until the script watches, nobody hears of it.
+      writeFileSync(join(www, 'new.html'), `round ${++rounds}`);
+      return (
+        on('web1', 'new.html') !== undefined && child.stderr.includes(`web2: rsync ${www}/new.html ended`)
+      );
+    });
+    expect(on('web1', 'old.html')).toBeUndefined();
+    expect(existsSync(join(folder, 'web2', www))).toBe(false);
+    expect(child.stderr).not.toMatch(/^(created|changed|rsync -a)/m);
+    // Where they are made, the rest works as before.
+    mkdirSync(join(folder, 'web2', www), { recursive: true });
+    writeFileSync(join(www, 'later.html'), 'later');
+    await everywhere('later.html', 'later');
+  });
+
+  test('is right for the compiler', () => {
+    const tsc = join(project, 'node_modules', 'typescript', 'bin', 'tsc');
+    const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2023', '--types', 'node'];
+    execFileSync(process.execPath, [tsc, '--ignoreConfig', ...options, source], {
+      cwd: project,
+      encoding: 'utf8',
+    });
   });
 });
