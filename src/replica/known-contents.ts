@@ -36,7 +36,7 @@ export class KnownContents {
       if (change.type !== 'inode' || change.attributes.kind !== Kind.file) continue;
       const { id, attributes, contentSeq, content } = change;
       const coming = this.#coming.get(id);
-      if (coming === undefined || content.from === 'none') continue;
+      if (coming === undefined || content.from === 'none' || content.from === 'same') continue;
       this.#coming.delete(id);
       const stat = look(id);
       // RACE: a local writer may have been here since it was placed: then its size or time is another one.

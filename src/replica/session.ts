@@ -29,6 +29,7 @@ import { KnownContents } from './known-contents.ts';
 import { Reconcile } from './reconcile.ts';
 import { Records, type ReplicaMemory } from './records.ts';
 import { recover } from './recover.ts';
+import { SameContents } from './same-contents.ts';
 import { StagedStreams } from './staged-streams.ts';
 
 export interface SessionOptions {
@@ -49,6 +50,7 @@ export class ReplicaSession {
   readonly #options: SessionOptions;
   readonly #knownContents: KnownContents;
   readonly #bases: Bases;
+  readonly #sameContents: SameContents;
   /** Where first contact found that content is lacking: what is there may be an older one. */
   #wanted: ReadonlyMap<InodeId, readonly Place[]> = new Map();
   readonly #mark: ApplyingMark;
@@ -88,6 +90,7 @@ export class ReplicaSession {
       ...(options.step === undefined ? {} : { step: options.step }),
     });
     this.#knownContents = new KnownContents(store);
+    this.#sameContents = new SameContents({ store, locate: (id) => this.#fileOf(id) });
     this.#bases = new Bases({
       locate: (id) => this.#fileOf(id),
       known: this.#knownContents,
@@ -289,7 +292,8 @@ export class ReplicaSession {
     this.#options.send({ type: 'wants', directory: 0, contents: lost, missing });
   }
 
-  #apply(batch: Batch): { readonly lost: readonly InodeId[]; readonly unresolved: readonly unknown[] } {
+  #apply(given: Batch): { readonly lost: readonly InodeId[]; readonly unresolved: readonly unknown[] } {
+    const batch = this.#sameContents.compared(given);
     const applied = this.#applier.apply(batch, this.#known());
     this.#memory = applied.memory;
     this.#knownContents.placed(batch.changes, (id) => this.#lookAt(id));

@@ -2,9 +2,9 @@
 // one replica; everything it knows is in the tree, in what the replica said in `hello`, and in a few maps that
 // do not grow with lag (I10). Imports tree, wire, kernel, runtime and core.
 
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
-import type { Change } from '../core/change.ts';
+import type { Change, Content, SameContent } from '../core/change.ts';
 import { FamError } from '../core/errors.ts';
 import type { Problem } from '../core/problem.ts';
 import { maxDepth } from '../tree/directories.ts';
@@ -14,6 +14,7 @@ import {
   type AttributeRules,
   type Base,
   batchTargetBytes,
+  contentDigestBytes,
   type Digests,
   digestKeyBytes,
   type Extras,
@@ -42,6 +43,8 @@ const unstableRetryMs = 50;
 const streamBytesInFlight = 2 * 1024 * 1024;
 /** A copied byte keeps a replica about as busy as an eighth of a byte that it is sent. */
 const copyWeight = 8;
+/** A byte that either side only reads keeps them about as busy as an eighth of a byte that is sent. */
+const digestWeight = 8;
 /** What a change without content counts towards a batch's size. */
 const changeBytes = 64;
 
@@ -291,7 +294,11 @@ export class Session {
   #wanted(wants: Wants): void {
     if (this.#walk?.answers(wants) === true) return;
     // The replica met ids that it does not know (docs/protocol.md): bring the files, list the directories again.
-    for (const id of wants.contents) this.#owe(id, this.#position, true);
+    for (const id of wants.contents) {
+      // Of a content that it has found to be another one the replica has been told in its turn.
+      const since = Math.min(this.#position, this.#view.inode(id)?.contentSeq ?? this.#position);
+      this.#owe(id, since, true);
+    }
     const directory = wants.missing[0];
     if (directory !== undefined) {
       this.#walk ??= new ReconcileWalk(this.#view, this.#contents, {
@@ -477,14 +484,16 @@ export class Session {
     if (record.size <= inlineMaxBytes && this.#owed.get(id) === undefined) {
       const read = this.#contents.readWhole(record);
       if (read.kind === 'content') {
+        const content = isKnown && record.doubtful ? asSame(read.bytes) : inline(read.bytes);
         building.changes.push({
           type: 'inode',
           id,
           attributes: read.attributes,
           contentSeq: record.contentSeq,
-          content: { from: 'inline', bytes: read.bytes },
+          content,
         });
-        building.bytes += changeBytes + read.bytes.length;
+        const weight = content.from === 'same' ? digestWeight : 1;
+        building.bytes += changeBytes + Math.ceil(read.bytes.length / weight);
         return true;
       }
       if (read.kind === 'problem') this.#out.event({ type: 'problems', problems: [read.problem] });
@@ -654,6 +663,7 @@ export class Session {
       content: opened.content,
       offset: owed.offset,
       mayHaveOlder: owed.mayHaveOlder,
+      isDoubtful: record.doubtful,
       nextAttempt: () => ++this.#attempts,
       key: this.#digestKey,
     });
@@ -720,6 +730,16 @@ export class Session {
     const complete = position === this.#view.head && this.#view.isSettled;
     this.#send({ type: 'batch', from: position, to: position, complete, dead: [], changes });
   }
+}
+
+function inline(bytes: Uint8Array): Content {
+  return { from: 'inline', bytes };
+}
+
+/** In place of a content that the replica probably has. */
+function asSame(bytes: Uint8Array): Content | SameContent {
+  if (bytes.length <= contentDigestBytes) return inline(bytes);
+  return { from: 'same', digest: createHash('sha256').update(bytes).digest() };
 }
 
 function earliest(a: number | undefined, b: number | undefined): number | undefined {

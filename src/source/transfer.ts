@@ -24,7 +24,7 @@ import type { BlockLedger } from './block-ledger.ts';
 import type { Contents, OpenContent } from './contents.ts';
 import { Fingerprint, scanBlock } from './fingerprint.ts';
 
-/** Smaller contents are sent whole: a question would take as long. */
+/** Smaller contents are sent whole, unless they have probably not changed: a question would take as long. */
 const deltaMinBytes = 256 * 1024;
 /** A copy keeps the replica's applier busy for a few milliseconds at most, and costs some 100 bytes on the way. */
 const maxCopyBytes = 8 * 1024 * 1024;
@@ -54,6 +54,8 @@ export interface TransferOptions {
   readonly offset: number;
   /** The replica may have an older content of the file. */
   readonly mayHaveOlder: boolean;
+  /** What the replica has is probably the same. */
+  readonly isDoubtful: boolean;
   /** Gives each question of the session a number of its own. */
   readonly nextAttempt: () => number;
   /** Of the session: what the replica's digests are made with. */
@@ -96,7 +98,7 @@ export class Transfer {
   #alongTo = -1;
 
   constructor(contents: Contents, ledger: BlockLedger, options: TransferOptions) {
-    const { id, contentSeq, content, offset, mayHaveOlder, nextAttempt, key } = options;
+    const { id, contentSeq, content, offset, mayHaveOlder, isDoubtful, nextAttempt, key } = options;
     this.content = content;
     this.contentSeq = contentSeq;
     this.#id = id;
@@ -107,7 +109,7 @@ export class Transfer {
     this.#print = ledger.fingerprint(id, contentSeq, content);
     this.#along = new KeyedDigest(this.#print.key);
     const { size } = content.attributes;
-    this.#hasPrint = size >= deltaMinBytes;
+    this.#hasPrint = size >= deltaMinBytes || isDoubtful;
     this.#mayHaveOlder = mayHaveOlder;
     this.#offset = offset > size ? 0 : offset;
     this.#isOut = this.#offset === size && size > 0;

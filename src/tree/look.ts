@@ -332,10 +332,11 @@ export class Look {
     const timeChanged = record.mtimeNs !== stat.mtimeNs || record.mtimeS !== stat.mtimeS;
     const inodeChanged = record.ctimeNs !== stat.ctimeNs || record.ctimeS !== stat.ctimeS;
     const unwatched = now === undefined;
-    // Nobody watched: the content may have been written and the mtime put back.
-    const contentChanged =
-      record.kind === Kind.file &&
-      (record.size !== size || timeChanged || (hints & contentHints) !== 0 || (unwatched && inodeChanged));
+    const isWritten =
+      record.kind === Kind.file && (record.size !== size || timeChanged || (hints & contentHints) !== 0);
+    // Nobody watched: it may have been renamed, or its mode changed, or its content written and the mtime put back.
+    const isDoubtful = record.kind === Kind.file && !isWritten && unwatched && inodeChanged;
+    const contentChanged = isWritten || isDoubtful;
     const attributesChanged =
       timeChanged ||
       record.mode !== stat.mode ||
@@ -351,6 +352,7 @@ export class Look {
       ...observed(record.kind, stat, record.target),
       seq,
       contentSeq: contentChanged ? seq : record.contentSeq,
+      doubtful: contentChanged ? isDoubtful : record.doubtful,
     });
   }
 }
