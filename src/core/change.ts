@@ -19,8 +19,8 @@ export type Content =
  */
 export interface SameContent {
   readonly from: 'same';
-  /** SHA-256 of the whole content. */
-  readonly digest: Uint8Array;
+  /** SHA-256 of the whole content; undefined: the base that the replica holds for its stream has proven to be the same. */
+  readonly digest: Uint8Array | undefined;
 }
 
 export type Change =

@@ -36,7 +36,7 @@ export class KnownContents {
       if (change.type !== 'inode' || change.attributes.kind !== Kind.file) continue;
       const { id, attributes, contentSeq, content } = change;
       const coming = this.#coming.get(id);
-      if (coming === undefined || content.from === 'none' || content.from === 'same') continue;
+      if (coming === undefined || content.from === 'none') continue;
       this.#coming.delete(id);
       const stat = look(id);
       // RACE: a local writer may have been here since it was placed: then its size or time is another one.
@@ -44,7 +44,8 @@ export class KnownContents {
         stat?.size === attributes.size &&
         stat.mtimeS === attributes.mtimeS &&
         stat.mtimeNs === attributes.mtimeNs;
-      if (isOurs && content.from === 'staged' && coming.contentSeq === contentSeq) {
+      const isIt = content.from === 'staged' || content.from === 'same';
+      if (isOurs && isIt && coming.contentSeq === contentSeq) {
         this.#store.setMeta(keyOf(id), { version: coming.version, look: lookOf(stat) });
       }
     }

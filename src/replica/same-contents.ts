@@ -9,6 +9,7 @@ import { close, fstat, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, openat, pread, Stat } f
 import type { TreeStore } from '../tree/store.ts';
 import { inlineMaxBytes } from '../wire/messages.ts';
 import { isSameIdentity } from './applier.ts';
+import type { Bases } from './bases.ts';
 
 type InodeChange = Extract<Change, { type: 'inode' }>;
 
@@ -16,6 +17,7 @@ export interface SameContentsOptions {
   readonly store: TreeStore;
   /** Where the file is that an inode's content can be read from: a directory and a name, or undefined. */
   readonly locate: (id: InodeId) => { readonly dirfd: number; readonly name: ByteString } | undefined;
+  readonly bases: Pick<Bases, 'isItself'>;
 }
 
 export class SameContents {
@@ -42,6 +44,7 @@ export class SameContents {
     const at = this.#options.locate(id);
     const record = this.#options.store.inode(id);
     if (record === undefined || at === undefined) return false;
+    if (digest === undefined) return this.#options.bases.isItself(id, record);
     // RACE: the name may be a FIFO, a device or a link by now: neither followed nor waited for, and looked at once open.
     const fd = openat(at.dirfd, at.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) return false;

@@ -90,12 +90,12 @@ export class ReplicaSession {
       ...(options.step === undefined ? {} : { step: options.step }),
     });
     this.#knownContents = new KnownContents(store);
-    this.#sameContents = new SameContents({ store, locate: (id) => this.#fileOf(id) });
     this.#bases = new Bases({
       locate: (id) => this.#fileOf(id),
       known: this.#knownContents,
       send: (message) => options.send(message),
     });
+    this.#sameContents = new SameContents({ store, locate: (id) => this.#fileOf(id), bases: this.#bases });
     this.#durable = this.#memory?.cursor ?? 0;
   }
 

@@ -604,7 +604,8 @@ export class Session {
         this.#startOver(owed, now);
         return true;
       case 'sent':
-        this.#finishStream(owed, transfer, record, now);
+      case 'same':
+        this.#finishStream(owed, transfer, record, now, step.kind);
         return true;
     }
   }
@@ -687,7 +688,13 @@ export class Session {
   }
 
   /** Everything is out: if the file held still meanwhile, its inode and names follow. */
-  #finishStream(owed: Owed, transfer: Transfer, record: InodeRecord, now: number): void {
+  #finishStream(
+    owed: Owed,
+    transfer: Transfer,
+    record: InodeRecord,
+    now: number,
+    how: 'sent' | 'same',
+  ): void {
     const { content } = transfer;
     const waitedTooLong = now - (owed.firstTriedAt ?? now) > this.#options.hotFileMaxDelayMs;
     const held = this.#contents.holdsStill(content);
@@ -707,7 +714,7 @@ export class Session {
       id: owed.id,
       attributes: content.attributes,
       contentSeq: owed.contentSeq,
-      content: { from: 'staged' },
+      content: how === 'sent' ? { from: 'staged' } : { from: 'same', digest: undefined },
     };
     this.#sendExtra(this.#names(record, [inode]));
     this.#owed.handOver(owed, this.#sentBytes);

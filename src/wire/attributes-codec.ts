@@ -25,9 +25,9 @@ const withXattrs = 0x10;
 const xattrsNotRead = 0x20;
 
 // Content
-//   u8      0 none, 1 inline, 2 staged, 3 same (in a batch only)
+//   u8      0 none, 1 inline, 2 staged; in a batch also 3 same, 4 same as the stream's base
 //   bytes   the content               inline
-//   32      SHA-256 of the content    same
+//   32      SHA-256 of the content    same (3)
 
 /** PATH_MAX (limits.h): no symlink target is longer. */
 const maxTargetBytes = 4096;
@@ -188,8 +188,8 @@ export function writeContent(to: ByteWriter, content: Content | SameContent): vo
       to.u8(2);
       break;
     case 'same':
-      to.u8(3);
-      to.raw(content.digest);
+      to.u8(content.digest === undefined ? 4 : 3);
+      if (content.digest !== undefined) to.raw(content.digest);
       break;
   }
 }
@@ -202,6 +202,7 @@ export function readContent(from: ByteReader): Content {
 /** The same where the replica may be told to compare what it has. */
 export function readContentOrSame(from: ByteReader): Content | SameContent {
   const how = from.u8();
+  if (how === 4) return { from: 'same', digest: undefined };
   return how === 3 ? { from: 'same', digest: from.raw(contentDigestBytes) } : contentOf(from, how);
 }
 

@@ -69,7 +69,7 @@ const content: fc.Arbitrary<Content> = fc.oneof(
   bytes.map((inline): Content => ({ from: 'inline', bytes: inline })),
 );
 const same: fc.Arbitrary<SameContent> = fc
-  .uint8Array({ minLength: contentDigestBytes, maxLength: contentDigestBytes })
+  .option(fc.uint8Array({ minLength: contentDigestBytes, maxLength: contentDigestBytes }), { nil: undefined })
   .map((sha256) => ({ from: 'same', digest: sha256 }));
 const change: fc.Arbitrary<Change> = fc.oneof(
   fc.record({

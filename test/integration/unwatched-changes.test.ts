@@ -46,6 +46,7 @@ function rewriteUnseen(path: string): void {
 
 test('files of any size that were renamed, or whose mode or owner was changed, are not sent again', () => {
   const pair = mirrored();
+  const inodesBefore = sizes.map((size) => fs.statSync(join(pair.replica, 'folder', `file-${size}`)).ino);
   for (const size of sizes) {
     fs.renameSync(inSource(pair, size), join(pair.source, `renamed-${size}`));
     fs.chmodSync(join(pair.source, `renamed-${size}`), 0o640);
@@ -56,9 +57,17 @@ test('files of any size that were renamed, or whose mode or owner was changed, a
   expect(problems).toEqual([]);
   expect(contentBytes).toBe(tiny);
   expectEqual(pair);
+  // None was built anew either, save what is shorter than its digest.
+  const inodes = sizes.map((size) => fs.statSync(join(pair.replica, `renamed-${size}`)).ino);
+  for (const [n, size] of sizes.entries()) if (size > 32) expect(inodes[n], `${size}`).toBe(inodesBefore[n]);
   // And it is settled: nothing is left to compare.
   const again = pair.connect();
   expect(again.counts.get('batch')).toBeUndefined();
+  // What is known of the large one holds for its next change.
+  fs.appendFileSync(join(pair.source, 'renamed-1000000'), 'more');
+  pair.record();
+  expect(pair.connect().counts.get('digests-wanted')).toBe(1);
+  expectEqual(pair);
 });
 
 test('a folder that was renamed costs one entry, whatever it holds', () => {
