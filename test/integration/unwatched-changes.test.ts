@@ -70,13 +70,18 @@ test('files of any size that were renamed, or whose mode or owner was changed, a
   expectEqual(pair);
 });
 
-test('a folder that was renamed costs one entry, whatever it holds', () => {
+test('a folder that was renamed costs one small message, whatever it holds', () => {
   const pair = mirrored();
+  for (let n = 0; n < 2000; n++) fs.writeFileSync(join(pair.source, 'folder', `page-${n}`), `page ${n}`);
+  pair.record();
+  pair.connect();
   fs.renameSync(join(pair.source, 'folder'), join(pair.source, 'moved'));
   pair.record();
-  const { contentBytes, counts } = pair.connect();
+  const { contentBytes, counts, sentBytes } = pair.connect();
   expect(contentBytes).toBe(0);
   expect(counts.get('batch')).toBe(1);
+  // `welcome` is most of it.
+  expect(sentBytes).toBeLessThan(1024);
   expectEqual(pair);
 });
 
