@@ -58,7 +58,7 @@ export class Look {
   readonly #inherited = new Map<InodeId, number>();
   /** Inodes found under more names than they have; how many those are. */
   readonly #overlinked = new Map<InodeId, { readonly nlink: number; tries: number }>();
-  /** Sockets seen and left out. */
+  /** Sockets that listings showed and that were left out; whoever lists everything begins at 0. */
   sockets = 0;
   /** True while no event has come since the first scan began: nothing can be known under another name then. */
   nothingMoved = false;
@@ -192,7 +192,7 @@ export class Look {
     const stat = this.#stat;
     const kind = kindOf(stat);
     if (kind === undefined) {
-      this.sockets += 1;
+      if (now === undefined) this.sockets += 1;
       return entry === undefined || entry.id === 0 ? 'present' : 'gone';
     }
     if (entry !== undefined && entry.id !== 0) {
