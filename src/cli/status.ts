@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { askStatus } from '../control/client.ts';
 import type { MirrorStatus, ReplicaStatus } from '../control/status.ts';
+import { oneLine } from '../core/one-line.ts';
 import { chooseState } from './state-option.ts';
 
 const statusOptions = z.object({ state: z.string().optional(), json: z.boolean().default(false) });
@@ -30,12 +31,8 @@ function replicaText(replica: ReplicaStatus): string {
   if (replica.state === 'live' && replica.lagSeconds === 0) parts.push('in sync');
   else {
     parts.push(replica.state);
-    // What ssh printed may have many lines; a replica here has one.
-    if (replica.state === 'lost' && replica.lastError !== null) {
-      const message = replica.lastError.trim().replace(/\s*\n\s*/g, ' | ');
-      const label = `${replica.replica}: `;
-      parts.push(message.startsWith(label) ? message.slice(label.length) : message);
-    }
+    if (replica.state === 'lost' && replica.lastError !== null)
+      parts.push(oneLine(replica.lastError, replica.replica));
     if (replica.behind > 0) parts.push(`${replica.behind} changes behind`);
     if (replica.owedFiles > 0) parts.push(`${replica.owedFiles} large files under way`);
     if (replica.lagSeconds !== null) parts.push(`since ${replica.lagSeconds.toFixed(1)} s`);

@@ -354,7 +354,6 @@ export class Session {
     switch (step.kind) {
       case 'send':
         for (const id of step.large) this.#owe(id, walk.seq, !this.#isEmpty);
-        for (const problem of step.problems) this.#out.event({ type: 'problems', problems: [problem] });
         this.#send(step.message);
         return true;
       case 'wait':
@@ -652,6 +651,8 @@ export class Session {
       owed.blocked = true;
       // Names that were held back for the content.
       if (owed.mayHaveOlder) this.#sendExtra(this.#names(record, []));
+      // Nobody waits for what cannot be had.
+      this.#progress();
       return undefined;
     }
     if (opened.kind === 'moved') {

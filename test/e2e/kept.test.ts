@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -16,10 +17,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { expectEqualTrees } from '../oracle/compare-trees.ts';
-import { Child } from '../support/child.ts';
-import { famCommand, type LogLine, runFam } from '../support/fam.ts';
-import { tempFolder } from '../support/temp-folder.ts';
-import { startFarm } from './farm.ts';
+import { runFam } from '../support/fam.ts';
+import { type Farm, startFarm } from './farm.ts';
 
 const run = (program: string, ...args: string[]) => execFileSync(program, args, { stdio: 'pipe' });
 
@@ -71,40 +70,77 @@ test('devices, FIFOs, capabilities and ACLs are kept; sockets are left out and c
   await mirror.end();
 });
 
-test.skipIf(process.getuid?.() !== 0)(
-  'a replica that is not root keeps what it can, and says the rest once',
-  async () => {
-    const farm = await startFarm({ ssh: 0, local: 1, files: 20 });
-    const [replica = ''] = farm.replicas;
-    addSpecialFiles(join(farm.source, 'special'));
-    run('chmod', '-R', 'a+rX', farm.folder);
-    chownSync(replica, 65534, 65534);
-    const state = join(tempFolder('state'), 'state');
-    chmodSync(join(state, '..'), 0o777);
-    const args = ['mirror', farm.source, replica, '--state', state, '--log-format', 'json', '--once'];
-    const asNobody = ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, famCommand];
-    const mirror = new Child('setpriv', [...asNobody, ...args]);
-    expect(await mirror.exited, mirror.stderr).toEqual({ code: 0, signal: null });
-    const log: LogLine[] = mirror.stderr
-      .split('\n')
-      .filter((line) => line.startsWith('{'))
-      .map((line) => JSON.parse(line));
-    expect(log.find((line) => line.msg.startsWith('cannot keep there'))?.['lacks']).toEqual([
-      'owner',
-      'xattr:trusted',
-      'device-nodes',
-    ]);
-    // Once for each capability, and for each of the two nodes that are not there.
-    const problems = log.filter((line) => line.event === 'problem').map(({ msg }) => msg);
-    expect(problems.filter((message) => message.includes('keep owner'))).toHaveLength(1);
-    expect(problems.filter((message) => message.includes('keep device-nodes'))).toHaveLength(1);
-    expect(problems.filter((message) => message.includes('keep xattr:security'))).toHaveLength(1);
-    expect(problems.length).toBeLessThanOrEqual(5);
-    for (const name of ['null', 'disk']) rmSync(join(farm.source, 'special', name));
-    for (const root of [farm.source, replica]) utimesSync(join(root, 'special'), 1, 1);
-    expectEqualTrees(farm.source, replica, { ignore: ['.fam'], owner: false, xattrs: false });
-  },
-);
+/** A farm that this user, who is not root, may mirror. */
+async function farmOf(uid: number): Promise<Farm> {
+  const farm = await startFarm({ ssh: 0, local: 1, files: 20 });
+  run('chmod', '-R', 'a+rX', farm.folder);
+  mkdirSync(farm.state);
+  for (const path of [farm.folder, farm.state, ...farm.replicas]) chownSync(path, uid, uid);
+  return farm;
+}
+
+const nobody = 65534;
+const unlessRoot = test.skipIf(process.getuid?.() !== 0);
+
+unlessRoot('a replica that is not root keeps what it can, and says the rest once', async () => {
+  const farm = await farmOf(nobody);
+  const [replica = ''] = farm.replicas;
+  addSpecialFiles(join(farm.source, 'special'));
+  const mirror = farm.start({ uid: nobody });
+  await mirror.inSync();
+  expect(mirror.log.find(({ msg }) => msg.startsWith('cannot keep there'))?.['lacks']).toEqual([
+    'owner',
+    'xattr:trusted',
+    'device-nodes',
+  ]);
+  // Once for each capability, and for each of the two nodes that are not there.
+  const problems = mirror.events('problem').map(({ msg }) => msg);
+  for (const capability of ['owner', 'device-nodes', 'xattr:security'])
+    expect(problems.filter((message) => message.includes(`keep ${capability}`))).toHaveLength(1);
+  expect(problems.length).toBeLessThanOrEqual(5);
+  await mirror.end();
+  for (const name of ['null', 'disk']) rmSync(join(farm.source, 'special', name));
+  for (const root of [farm.source, replica]) utimesSync(join(root, 'special'), 1, 1);
+  expectEqualTrees(farm.source, replica, { ignore: ['.fam'], owner: false, xattrs: false });
+});
+
+unlessRoot('what cannot be read is said, holds nothing up, and arrives when it can be', async () => {
+  const farm = await farmOf(nobody);
+  const [replica = ''] = farm.replicas;
+  const at = (name: string) => join(farm.source, name);
+  const closed = ['closed', 'closed later', 'closed-live'];
+  const close = (name: string): void => {
+    writeFileSync(at(name), 'not for everybody', { mode: 0o600 });
+    mkdirSync(at(`${name}.d`), { mode: 0o700 });
+    writeFileSync(at(`${name}.d/page`), 'inside');
+  };
+  const open = (name: string): void => {
+    chmodSync(at(name), 0o644);
+    chmodSync(at(`${name}.d`), 0o755);
+  };
+  close('closed');
+  close('closed later');
+  const mirror = farm.start({ uid: nobody });
+  await mirror.inSync();
+  close('closed-live');
+  await mirror.barrier();
+  for (const name of closed) {
+    expect(existsSync(join(replica, name)), name).toBe(false);
+    expect(readdirSync(join(replica, `${name}.d`))).toEqual([]);
+    expect(mirror.stderr).toContain(`${name}: cannot read: EACCES`);
+    expect(mirror.stderr).toContain(`${name}.d: cannot list: EACCES`);
+  }
+  open('closed');
+  open('closed-live');
+  await mirror.barrier();
+  await mirror.end();
+  open('closed later');
+  const again = farm.start({ uid: nobody });
+  await again.inSync();
+  await again.barrier();
+  await again.end();
+  expectEqualTrees(farm.source, replica, { ignore: ['.fam'], owner: false });
+});
 
 test('fam status tells how the mirror and its replicas are, to programs and to people', async () => {
   const farm = await startFarm({ ssh: 1, local: 1, files: 20 });
