@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { askStatus } from '../control/client.ts';
 import type { MirrorStatus, ReplicaStatus } from '../control/status.ts';
+import { oneLine } from '../core/one-line.ts';
 import { chooseState } from './state-option.ts';
 
 const statusOptions = z.object({ state: z.string().optional(), json: z.boolean().default(false) });
@@ -15,10 +16,11 @@ export async function statusCommand(source: string | undefined, given: object): 
 }
 
 function text(status: MirrorStatus): string {
-  const monitor = status.monitor === null ? 'not watched' : `watched by ${status.monitor}`;
-  const reason = status.monitorReason ? ` (${status.monitorReason})` : '';
+  // The reason begins with the monitor's name.
+  const by = status.monitorReason || status.monitor;
+  const monitor = by === null ? 'not watched' : `watched by ${by}`;
   const lines = [
-    `${status.source}: ${status.files} files and folders, ${monitor}${reason}${status.scanning ? ', scanning' : ''}`,
+    `${status.source}: ${status.files} files and folders, ${monitor}${status.scanning ? ', scanning' : ''}`,
   ];
   for (const warning of status.warnings) lines.push(`  warning: ${warning}`);
   for (const replica of status.replicas) lines.push(`  ${replica.replica}: ${replicaText(replica)}`);
@@ -30,13 +32,14 @@ function replicaText(replica: ReplicaStatus): string {
   if (replica.state === 'live' && replica.lagSeconds === 0) parts.push('in sync');
   else {
     parts.push(replica.state);
+    if (replica.state === 'lost' && replica.lastError !== null)
+      parts.push(oneLine(replica.lastError, replica.replica));
     if (replica.behind > 0) parts.push(`${replica.behind} changes behind`);
     if (replica.owedFiles > 0) parts.push(`${replica.owedFiles} large files under way`);
     if (replica.lagSeconds !== null) parts.push(`since ${replica.lagSeconds.toFixed(1)} s`);
   }
   if (replica.problems > 0) parts.push(`${replica.problems} problems`);
   if (replica.lacks.length > 0) parts.push(`cannot keep ${replica.lacks.join(', ')}`);
-  if (replica.state === 'lost' && replica.lastError !== null) parts.push(replica.lastError);
   if (replica.retryInSeconds !== null) parts.push(`next try in ${replica.retryInSeconds.toFixed(1)} s`);
   return parts.join(', ');
 }

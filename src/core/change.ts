@@ -13,6 +13,16 @@ export type Content =
   /** Was streamed before this change under the inode's id and waits, complete, in staging. */
   | { readonly from: 'staged' };
 
+/**
+ * The content has probably not changed, and nobody can tell without reading it: the replica compares what it has, and asks for the
+ * content where that is something else.
+ */
+export interface SameContent {
+  readonly from: 'same';
+  /** SHA-256 of the whole content; undefined: the base that the replica holds for its stream has proven to be the same. */
+  readonly digest: Uint8Array | undefined;
+}
+
 export type Change =
   /** The inode has these attributes (and this content). Precedes the first entry that names it. */
   | {
@@ -21,7 +31,7 @@ export type Change =
       readonly attributes: Attributes;
       /** Seq at which the source last saw the content change: a replica that has it skips the content. */
       readonly contentSeq: Seq;
-      readonly content: Content;
+      readonly content: Content | SameContent;
     }
   /** The name refers to the inode. `links`: how many names the inode has at the source in this snapshot. */
   | {

@@ -32,6 +32,8 @@ interface Unbuilt {
   readonly content: Content;
 }
 
+type NewContent = Unbuilt & { readonly id: InodeId };
+
 /**
  * Turns a batch into operations and new records. Pure: nothing but its arguments is read, nothing is changed.
  * @param deferred what the plan before this one could not do yet
@@ -126,23 +128,27 @@ class Planner {
     const known = this.#records.inode(id);
     if (known === undefined) {
       if (this.#isDead(id)) return;
-      if (attributes.kind === Kind.file && attributes.size > 0 && content.from === 'none') {
+      const isMissing = content.from === 'none' && attributes.kind === Kind.file && attributes.size > 0;
+      if (isMissing || content.from === 'same') {
         this.#ask(id);
         return;
       }
       this.#unbuilt.set(id, { attributes, contentSeq, content });
       return;
     }
+    const isNewer = attributes.kind === Kind.file && contentSeq > known.contentSeq;
     const isNewContent =
       attributes.kind === Kind.file
-        ? content.from !== 'none' && contentSeq > known.contentSeq
+        ? content.from !== 'none' && isNewer
         : !isSameNode(attributes, known.attributes);
-    if (isNewContent) {
-      this.#replaceContent(change, known);
+    if (isNewContent && content.from !== 'same') {
+      this.#replaceContent({ id, attributes, contentSeq, content }, known);
       return;
     }
+    // It has been compared: what is here is the newest.
+    const isConfirmed = isNewer && content.from === 'same';
     let next = attributes;
-    if (attributes.kind === Kind.file && contentSeq > known.contentSeq) {
+    if (isNewer && !isConfirmed) {
       // The new content is still to come (a batch may have ended between the change of the content and a later one of
       // the attributes: then nobody owes it yet). Until then size and time are those of the old one, so that nobody
       // takes the old content for the new.
@@ -150,16 +156,19 @@ class Planner {
       const { size, mtimeS, mtimeNs } = known.attributes;
       next = { ...attributes, size, mtimeS, mtimeNs };
     } else if (attributes.kind === Kind.file) next = { ...attributes, size: known.attributes.size };
-    if (isSameAttributes(known.attributes, next)) return;
-    const at = this.#slotOf(id, known);
-    this.#do({ type: 'setAttributes', id, at, before: known.attributes, attributes: next });
-    this.#records.put(id, { ...next, xattrs: next.xattrs ?? known.attributes.xattrs }, known.contentSeq);
+    const isSame = isSameAttributes(known.attributes, next);
+    if (isSame && !isConfirmed) return;
+    if (!isSame) {
+      const at = this.#slotOf(id, known);
+      this.#do({ type: 'setAttributes', id, at, before: known.attributes, attributes: next });
+    }
+    const xattrs = next.xattrs ?? known.attributes.xattrs;
+    this.#records.put(id, { ...next, xattrs }, isConfirmed ? contentSeq : known.contentSeq);
     if (next.kind === Kind.directory) this.#touched.add(id);
   }
 
   /** Builds the new content beside the old one and places it over every name. */
-  #replaceContent(change: Extract<Change, { type: 'inode' }>, known: PlannedInode): void {
-    const { id, attributes, contentSeq, content } = change;
+  #replaceContent({ id, attributes, contentSeq, content }: NewContent, known: PlannedInode): void {
     this.#do({ type: 'buildContent', id, attributes, contentSeq, content });
     this.#records.put(id, attributes, contentSeq);
     const [first, ...others] = known.names;
@@ -451,9 +460,10 @@ class Planner {
     return !this.#isDead(id) && (this.#records.inode(id)?.names.length ?? 0) <= 1;
   }
 
-  /** Nothing will ask for this inode again once its names are gone. */
+  /** Nothing will ask for this inode again once its names are gone. What is owed may be built from what it is now. */
   #isDead(id: InodeId): boolean {
-    return (this.#awaited.get(id) ?? 0) === 0 && (this.#batch.complete || this.#dead.has(id));
+    if ((this.#awaited.get(id) ?? 0) > 0) return false;
+    return this.#dead.has(id) || (this.#batch.complete && !this.#owed.has(id));
   }
 
   #hasName(id: InodeId): boolean {

@@ -138,7 +138,7 @@ export class Mirror implements Controlled {
     mirror.#head = tree.head;
     options.log.info(
       { event: 'watching', source, monitor: tree.monitor, reason: tree.monitorReason },
-      `watching ${source} by ${tree.monitor}${tree.monitorReason === '' ? '' : ` (${tree.monitorReason})`}`,
+      `watching ${source} by ${tree.monitorReason === '' ? tree.monitor : tree.monitorReason}`,
     );
     try {
       mirror.#closeControl = await serveControl(stateDir, mirror);
@@ -259,9 +259,10 @@ export class Mirror implements Controlled {
         if (event.done) {
           this.#scanning = false;
           for (const runner of this.#runners) runner.scanned();
+          const { files, directories, sockets } = event;
           log.info(
-            { event: 'scanned', entries: event.files, directories: event.directories },
-            `scanned ${event.files} names in ${event.directories} folders`,
+            { event: 'scanned', entries: files, directories, sockets },
+            `scanned ${files} names in ${directories} folders${sockets === 0 ? '' : `, sockets left out: ${sockets}`}`,
           );
         }
         break;

@@ -5,6 +5,7 @@ import type { ReplicaStatus } from '../control/status.ts';
 import type { Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
 import { displayBytes } from '../core/name.ts';
+import { oneLine } from '../core/one-line.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ReaderThread } from '../source/reader-thread.ts';
 import type { SessionEvent, SessionOptions, SessionProgress } from '../source/session.ts';
@@ -126,8 +127,7 @@ export class ReplicaRunner {
       const message = this.#lastError?.message ?? 'the link ended';
       this.#log.warn(
         { event: 'lost', code: this.#lastError?.code, retryInSeconds: delay / 1000 },
-        // What ssh printed may have many lines; a log line is one.
-        `lost: ${message.trim().replace(/\s*\n\s*/g, ' | ')}; retry in ${(delay / 1000).toFixed(1)} s`,
+        `lost: ${oneLine(message, this.label)}; retry in ${(delay / 1000).toFixed(1)} s`,
       );
       this.#options.onProgress();
       await pause(delay, this.#stop.signal);

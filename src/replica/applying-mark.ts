@@ -9,7 +9,7 @@ import { type InodeId, Kind, type Seq } from '../core/attributes.ts';
 import type { Operation, Place } from '../core/plan-operation.ts';
 import { nameSchema } from './records.ts';
 
-/** Something that a batch makes and the name that it gives to it. */
+/** Something that a batch makes and the name that it gives to it; parent 0: it waits in limbo, under its id. */
 export interface Placement extends Place {
   readonly id: InodeId;
   readonly contentSeq: Seq;
@@ -94,10 +94,13 @@ function placementsOf(operations: readonly Operation[]): Placement[] {
       const { kind, mtimeS, mtimeNs } = attributes;
       made.set(id, { id, contentSeq, kind, size, mtimeS, mtimeNs });
     }
-    if (!('to' in operation) || operation.to.at !== 'name') continue;
     const what = made.get(id);
-    if (what !== undefined)
-      placements.push({ parent: operation.to.parent, name: operation.to.name, ...what });
+    if (what === undefined || !('to' in operation)) continue;
+    const { to } = operation;
+    if (to.at === 'name') placements.push({ parent: to.parent, name: to.name, ...what });
+    // New content of what has no name now, placed over its old one.
+    else if (to.at === 'limbo' && type === 'rename' && operation.over === id)
+      placements.push({ parent: 0, name: nameSchema.parse(String(id)), ...what });
   }
   return placements;
 }

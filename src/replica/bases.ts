@@ -26,7 +26,9 @@ import {
   writeAll,
 } from '../kernel/sys.ts';
 import { KeyedDigest } from '../runtime/keyed-digest.ts';
+import type { LocalIdentity } from '../tree/records.ts';
 import type { Base, BaseWanted, Digests, DigestsWanted } from '../wire/messages.ts';
+import { isSameIdentity } from './applier.ts';
 import type { KnownContents } from './known-contents.ts';
 
 /** Bases held open; more than a source sends streams at once. */
@@ -37,6 +39,7 @@ const sliceBytes = 4 * 1024 * 1024;
 const answerBytes = 16 * 1024 * 1024;
 
 interface Held {
+  readonly base: InodeId;
   readonly attempt: number;
   readonly fd: number;
   readonly stat: Stat;
@@ -87,7 +90,7 @@ export class Bases {
       if (this.#held.size < maxHeld) break;
       this.#refuse(other);
     }
-    this.#held.set(id, { attempt, fd, stat });
+    this.#held.set(id, { base, attempt, fd, stat });
     this.#options.send({ ...nothing, size: stat.size, version: this.#options.known.version(base, stat) });
   }
 
@@ -135,6 +138,18 @@ export class Bases {
     if (result !== -ESTALE && this.#isUntouched(held)) return Math.min(result, 0);
     this.#refuse(id);
     return -ESTALE;
+  }
+
+  /** Whether the stream's base is this very inode as it was when it was opened: then everything said of it holds. Ends the stream. */
+  isItself(id: InodeId, record: LocalIdentity): boolean {
+    const held = this.#held.get(id);
+    const isSo =
+      held?.base === id &&
+      isSameIdentity(record, held.stat) &&
+      fstat(held.fd, this.#stat) === 0 &&
+      isSameState(this.#stat, held.stat);
+    this.drop(id);
+    return isSo;
   }
 
   drop(id: InodeId): void {

@@ -44,7 +44,8 @@ export class KnownContents {
         stat?.size === attributes.size &&
         stat.mtimeS === attributes.mtimeS &&
         stat.mtimeNs === attributes.mtimeNs;
-      if (isOurs && content.from === 'staged' && coming.contentSeq === contentSeq) {
+      const isIt = content.from === 'staged' || content.from === 'same';
+      if (isOurs && isIt && coming.contentSeq === contentSeq) {
         this.#store.setMeta(keyOf(id), { version: coming.version, look: lookOf(stat) });
       }
     }

@@ -158,6 +158,7 @@ function toRecord(
     bornSeq: seq,
     seq,
     contentSeq,
+    doubtful: false,
     listed: true,
   };
 }

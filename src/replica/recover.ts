@@ -27,7 +27,7 @@ import {
 import { kindOf, observed } from '../tree/attributes-of.ts';
 import type { LocalIdentity } from '../tree/records.ts';
 import { identityOf, isSameIdentity } from './applier.ts';
-import type { Placements } from './applying-mark.ts';
+import type { Placement, Placements } from './applying-mark.ts';
 import { type Home, innerHomeName } from './home.ts';
 import { discard } from './limbo.ts';
 import { nowhere, type Records } from './records.ts';
@@ -78,9 +78,21 @@ class Recovery {
     for (const id of this.#moved.keys()) this.#settle(id);
   }
 
-  #inLimbo(): string[] {
+  /** New content that the cut batch has placed over an inode that waits in limbo; `#stat` tells about it. */
+  #isRenewed(name: Name): boolean {
+    const placement = this.#placements.get(`0/${name}`);
+    if (placement === undefined || !isAsMade(placement, this.#stat)) return false;
+    const { id, kind, contentSeq } = placement;
+    if (this.#records.inode(id) === undefined) return false;
+    this.#note(id);
+    const inode = { attributes: observed(kind, this.#stat, ''), contentSeq, names: [] };
+    this.#renewed.set(id, { inode, identity: identityOf(this.#stat) });
+    return true;
+  }
+
+  #inLimbo(): Name[] {
     const limbo = openat(this.#home.limboFd, '.', O_RDONLY | O_DIRECTORY);
-    const names: string[] = [];
+    const names: Name[] = [];
     readDirectory(limbo, (name) => {
       names.push(name);
     });
@@ -99,7 +111,7 @@ class Recovery {
     const unknown: string[] = [];
     for (const name of this.#inLimbo()) {
       const id = this.#idAt(limboFd, name);
-      if (id === 0) unknown.push(name);
+      if (id === 0 && !this.#isRenewed(name)) unknown.push(name);
       this.#rescueIn(limboFd, name, id);
     }
     for (const name of unknown) {
@@ -135,10 +147,8 @@ class Recovery {
   #adopt(dirfd: number, place: Place): InodeId | 0 {
     const placement = this.#placements.get(`${place.parent}/${place.name}`);
     const stat = this.#stat;
-    if (placement === undefined || kindOf(stat) !== placement.kind) return 0;
-    const { id, kind, size, mtimeS, mtimeNs, contentSeq } = placement;
-    if (kind === Kind.file && (stat.size !== size || stat.mtimeS !== mtimeS || stat.mtimeNs !== mtimeNs))
-      return 0;
+    if (placement === undefined || !isAsMade(placement, stat)) return 0;
+    const { id, kind, contentSeq } = placement;
     if (this.#records.inode(id) !== undefined) {
       // New content of a file that is recorded: whether the old one is gone is known at the end.
       this.#note(id);
@@ -275,4 +285,10 @@ class Recovery {
   #put(id: InodeId, inode: PlannedInode, identity: LocalIdentity): void {
     this.#records.put(id, inode, identity, 0);
   }
+}
+
+/** What is there is of the kind, and a file of the size and time, that the batch gave to it. */
+function isAsMade({ kind, size, mtimeS, mtimeNs }: Placement, stat: Stat): boolean {
+  if (kindOf(stat) !== kind) return false;
+  return kind !== Kind.file || (stat.size === size && stat.mtimeS === mtimeS && stat.mtimeNs === mtimeNs);
 }

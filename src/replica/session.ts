@@ -3,7 +3,7 @@
 import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import type { Batch, Change } from '../core/change.ts';
 import { FamError } from '../core/errors.ts';
-import type { ByteString, Name } from '../core/name.ts';
+import { type ByteString, bytesOfText, type Name } from '../core/name.ts';
 import type { Place } from '../core/plan-operation.ts';
 import type { Problem } from '../core/problem.ts';
 import { check, ESTALE, Stat, statx, syncfs } from '../kernel/sys.ts';
@@ -24,11 +24,13 @@ import { Applier, isSameIdentity, type Step } from './applier.ts';
 import { ApplyingMark } from './applying-mark.ts';
 import { AttributeRules } from './attribute-rules.ts';
 import { Bases } from './bases.ts';
+import { isFamiliar } from './familiar.ts';
 import { type Home, isEmptyRoot } from './home.ts';
 import { KnownContents } from './known-contents.ts';
 import { Reconcile } from './reconcile.ts';
 import { Records, type ReplicaMemory } from './records.ts';
 import { recover } from './recover.ts';
+import { SameContents } from './same-contents.ts';
 import { StagedStreams } from './staged-streams.ts';
 
 export interface SessionOptions {
@@ -49,9 +51,11 @@ export class ReplicaSession {
   readonly #options: SessionOptions;
   readonly #knownContents: KnownContents;
   readonly #bases: Bases;
+  readonly #sameContents: SameContents;
   /** Where first contact found that content is lacking: what is there may be an older one. */
   #wanted: ReadonlyMap<InodeId, readonly Place[]> = new Map();
   readonly #mark: ApplyingMark;
+  readonly #isFamiliar: boolean;
   #memory: ReplicaMemory | undefined;
   #welcome: Welcome | undefined;
   #rules: AttributeRules | undefined;
@@ -79,6 +83,13 @@ export class ReplicaSession {
       if (this.#memory?.reconciled === true) recover(home, this.#records, cutOff);
       this.#mark.clear();
     }
+    this.#isFamiliar = this.#memory?.reconciled !== true || isFamiliar(home, this.#records);
+    if (!this.#isFamiliar)
+      this.#problem({
+        path: bytesOfText(home.root),
+        action: 'go on where it was',
+        code: 'not the files that fam left',
+      });
     this.#applier = new Applier({
       home,
       records: this.#records,
@@ -93,6 +104,7 @@ export class ReplicaSession {
       known: this.#knownContents,
       send: (message) => options.send(message),
     });
+    this.#sameContents = new SameContents({ store, locate: (id) => this.#fileOf(id), bases: this.#bases });
     this.#durable = this.#memory?.cursor ?? 0;
   }
 
@@ -195,7 +207,7 @@ export class ReplicaSession {
 
   #state(): ReplicaState | null {
     const memory = this.#memory;
-    if (memory === undefined || !memory.reconciled) return null;
+    if (memory === undefined || !memory.reconciled || !this.#isFamiliar) return null;
     const { sourceId, epoch, cursor } = memory;
     const pending = memory.pending.map(({ id }) => {
       const staged = this.#applier.streams.received(id);
@@ -289,7 +301,8 @@ export class ReplicaSession {
     this.#options.send({ type: 'wants', directory: 0, contents: lost, missing });
   }
 
-  #apply(batch: Batch): { readonly lost: readonly InodeId[]; readonly unresolved: readonly unknown[] } {
+  #apply(given: Batch): { readonly lost: readonly InodeId[]; readonly unresolved: readonly unknown[] } {
+    const batch = this.#sameContents.compared(given);
     const applied = this.#applier.apply(batch, this.#known());
     this.#memory = applied.memory;
     this.#knownContents.placed(batch.changes, (id) => this.#lookAt(id));

@@ -33,6 +33,8 @@ export class BlockComparison {
   readonly #options: ComparisonOptions;
   readonly #narrowed = new Map<number, readonly boolean[] | undefined>();
   #asked = 0;
+  /** Blocks from the beginning that `isSame` has found to be so. */
+  #sameBlocks = 0;
   #barren = 0;
 
   constructor(options: ComparisonOptions) {
@@ -43,6 +45,19 @@ export class BlockComparison {
   baseLength(block: number): number {
     const { baseSize, blockBytes } = this.#options;
     return Math.max(0, Math.min(blockBytes, baseSize - block * blockBytes));
+  }
+
+  /** Whether the base is the new content, to the last byte; or what has to become known before that can be told. */
+  isSame(): boolean | 'scan' | 'wait' {
+    const { size, baseSize, blockBytes } = this.#options;
+    if (size !== baseSize) return false;
+    while (this.#sameBlocks * blockBytes < size) {
+      const verdict = this.#verdict(this.#sameBlocks);
+      if (verdict === 'scan' || verdict === 'wait') return verdict;
+      if (verdict !== 'same') return false;
+      this.#sameBlocks += 1;
+    }
+    return true;
   }
 
   /** The next block, at or after the position, that is worth comparing by its sub-blocks. To be called before `next`. */

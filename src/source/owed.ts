@@ -39,9 +39,11 @@ export class OwedContents {
     return this.#owed.size;
   }
 
-  /** Files owed, and files handed over that the replica has not consumed yet. */
+  /** Files owed that can be read, and files handed over that the replica has not consumed yet. */
   get unconfirmed(): number {
-    return this.#owed.size + this.#handed.length;
+    let readable = 0;
+    for (const owed of this.#owed.values()) if (!owed.blocked) readable += 1;
+    return readable + this.#handed.length;
   }
 
   get(id: InodeId): Owed | undefined {

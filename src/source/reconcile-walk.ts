@@ -7,7 +7,6 @@
 
 import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
-import type { Problem } from '../core/problem.ts';
 import type { InodeRecord } from '../tree/records.ts';
 import {
   batchTargetBytes,
@@ -33,7 +32,6 @@ export type WalkStep =
       readonly message: Listing | ContentsMessage;
       /** Files too large, or too unsteady, for a message: to be streamed. */
       readonly large: readonly InodeId[];
-      readonly problems: readonly Problem[];
     }
   /** Nothing can be done until an answer comes or the scan has listed more. */
   | { readonly kind: 'wait' }
@@ -148,7 +146,6 @@ export class ReconcileWalk {
     const first = frame.after === '';
     const entries: ListedEntry[] = [];
     const large: InodeId[] = [];
-    const problems: Problem[] = [];
     let bytes = 0;
     let last = true;
     for (const entry of this.#view.list(frame.directory, frame.after === undefined ? '' : frame.after)) {
@@ -159,7 +156,7 @@ export class ReconcileWalk {
       frame.after = entry.name;
       const inode = this.#view.inode(entry.id);
       if (inode === undefined || inode.links === 0) continue;
-      const listed = this.#entry(frame, entry.name, inode, large, problems);
+      const listed = this.#entry(frame, entry.name, inode, large);
       entries.push(listed);
       bytes += entryBytes + (listed.content.from === 'inline' ? listed.content.bytes.length : 0);
       if (inode.kind === Kind.directory) frame.children.push(inode.id);
@@ -171,10 +168,10 @@ export class ReconcileWalk {
     this.#unanswered.set(frame.directory, (this.#unanswered.get(frame.directory) ?? 0) + 1);
     this.#unansweredCount += 1;
     const message: Listing = { type: 'listing', directory: frame.directory, first, last, entries };
-    return { kind: 'send', message, large, problems };
+    return { kind: 'send', message, large };
   }
 
-  #entry(frame: Frame, name: Name, inode: InodeRecord, large: InodeId[], problems: Problem[]): ListedEntry {
+  #entry(frame: Frame, name: Name, inode: InodeRecord, large: InodeId[]): ListedEntry {
     const entry = { name, id: inode.id, links: inode.links, contentSeq: inode.contentSeq };
     if (inode.kind === Kind.file && frame.inline) {
       if (inode.size > inlineMaxBytes) large.push(inode.id);
@@ -183,8 +180,8 @@ export class ReconcileWalk {
         if (read.kind === 'content') {
           return { ...entry, attributes: read.attributes, content: { from: 'inline', bytes: read.bytes } };
         }
-        if (read.kind === 'problem') problems.push(read.problem);
-        else large.push(inode.id);
+        // What cannot be read is asked for, and owed from then on: it may become readable.
+        if (read.kind !== 'problem') large.push(inode.id);
       }
     }
     return {
@@ -197,7 +194,6 @@ export class ReconcileWalk {
   #sendWanted(): WalkStep {
     const files: WantedContent[] = [];
     const large: InodeId[] = [];
-    const problems: Problem[] = [];
     let bytes = 0;
     while (bytes < batchTargetBytes && files.length < maxEntries) {
       const id = this.#wanted.pop();
@@ -217,12 +213,8 @@ export class ReconcileWalk {
           content: { from: 'inline', bytes: read.bytes },
         });
         bytes += entryBytes + read.bytes.length;
-      } else if (read.kind === 'problem') {
-        problems.push(read.problem);
-        const attributes = this.#contents.attributesOf(inode, this.#moved);
-        files.push({ id, contentSeq: inode.contentSeq, attributes, content: { from: 'none' } });
       } else large.push(id);
     }
-    return { kind: 'send', message: { type: 'contents', files }, large, problems };
+    return { kind: 'send', message: { type: 'contents', files }, large };
   }
 }

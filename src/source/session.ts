@@ -2,9 +2,9 @@
 // one replica; everything it knows is in the tree, in what the replica said in `hello`, and in a few maps that
 // do not grow with lag (I10). Imports tree, wire, kernel, runtime and core.
 
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
-import type { Change } from '../core/change.ts';
+import type { Change, Content, SameContent } from '../core/change.ts';
 import { FamError } from '../core/errors.ts';
 import type { Problem } from '../core/problem.ts';
 import { maxDepth } from '../tree/directories.ts';
@@ -14,6 +14,7 @@ import {
   type AttributeRules,
   type Base,
   batchTargetBytes,
+  contentDigestBytes,
   type Digests,
   digestKeyBytes,
   type Extras,
@@ -42,6 +43,8 @@ const unstableRetryMs = 50;
 const streamBytesInFlight = 2 * 1024 * 1024;
 /** A copied byte keeps a replica about as busy as an eighth of a byte that it is sent. */
 const copyWeight = 8;
+/** A byte that either side only reads keeps them about as busy as an eighth of a byte that is sent. */
+const digestWeight = 8;
 /** What a change without content counts towards a batch's size. */
 const changeBytes = 64;
 
@@ -300,7 +303,11 @@ export class Session {
   #wanted(wants: Wants): void {
     if (this.#walk?.answers(wants) === true) return;
     // The replica met ids that it does not know (docs/protocol.md): bring the files, list the directories again.
-    for (const id of wants.contents) this.#owe(id, this.#position, true);
+    for (const id of wants.contents) {
+      // Of a content that it has found to be another one the replica has been told in its turn.
+      const since = Math.min(this.#position, this.#view.inode(id)?.contentSeq ?? this.#position);
+      this.#owe(id, since, true);
+    }
     const directory = wants.missing[0];
     if (directory !== undefined) {
       this.#walk ??= new ReconcileWalk(this.#view, this.#contents, {
@@ -356,7 +363,6 @@ export class Session {
     switch (step.kind) {
       case 'send':
         for (const id of step.large) this.#owe(id, walk.seq, !this.#isEmpty);
-        for (const problem of step.problems) this.#out.event({ type: 'problems', problems: [problem] });
         this.#send(step.message);
         return true;
       case 'wait':
@@ -500,14 +506,16 @@ export class Session {
     if (record.size <= inlineMaxBytes && this.#owed.get(id) === undefined) {
       const read = this.#contents.readWhole(record);
       if (read.kind === 'content') {
+        const content = isKnown && record.doubtful ? asSame(read.bytes) : inline(read.bytes);
         building.changes.push({
           type: 'inode',
           id,
           attributes: read.attributes,
           contentSeq: record.contentSeq,
-          content: { from: 'inline', bytes: read.bytes },
+          content,
         });
-        building.bytes += changeBytes + read.bytes.length;
+        const weight = content.from === 'same' ? digestWeight : 1;
+        building.bytes += changeBytes + Math.ceil(read.bytes.length / weight);
         return true;
       }
       if (read.kind === 'problem') this.#out.event({ type: 'problems', problems: [read.problem] });
@@ -618,7 +626,8 @@ export class Session {
         this.#startOver(owed, now);
         return true;
       case 'sent':
-        this.#finishStream(owed, transfer, record, now);
+      case 'same':
+        this.#finishStream(owed, transfer, record, now, step.kind);
         return true;
     }
   }
@@ -665,6 +674,8 @@ export class Session {
       owed.blocked = true;
       // Names that were held back for the content.
       if (owed.mayHaveOlder) this.#sendExtra(this.#names(record, []));
+      // Nobody waits for what cannot be had.
+      this.#progress();
       return undefined;
     }
     if (opened.kind === 'moved') {
@@ -677,6 +688,7 @@ export class Session {
       content: opened.content,
       offset: owed.offset,
       mayHaveOlder: owed.mayHaveOlder,
+      isDoubtful: record.doubtful,
       nextAttempt: () => ++this.#attempts,
       key: this.#digestKey,
     });
@@ -700,7 +712,13 @@ export class Session {
   }
 
   /** Everything is out: if the file held still meanwhile, its inode and names follow. */
-  #finishStream(owed: Owed, transfer: Transfer, record: InodeRecord, now: number): void {
+  #finishStream(
+    owed: Owed,
+    transfer: Transfer,
+    record: InodeRecord,
+    now: number,
+    how: 'sent' | 'same',
+  ): void {
     const { content } = transfer;
     const waitedTooLong = now - (owed.firstTriedAt ?? now) > this.#options.hotFileMaxDelayMs;
     const held = this.#contents.holdsStill(content);
@@ -720,7 +738,7 @@ export class Session {
       id: owed.id,
       attributes: content.attributes,
       contentSeq: owed.contentSeq,
-      content: { from: 'staged' },
+      content: how === 'sent' ? { from: 'staged' } : { from: 'same', digest: undefined },
     };
     this.#sendExtra(this.#names(record, [inode]));
     this.#owed.handOver(owed, this.#sentBytes);
@@ -743,6 +761,16 @@ export class Session {
     const complete = position === this.#view.head && this.#view.isSettled;
     this.#send({ type: 'batch', from: position, to: position, complete, dead: [], changes });
   }
+}
+
+function inline(bytes: Uint8Array): Content {
+  return { from: 'inline', bytes };
+}
+
+/** In place of a content that the replica probably has. */
+function asSame(bytes: Uint8Array): Content | SameContent {
+  if (bytes.length <= contentDigestBytes) return inline(bytes);
+  return { from: 'same', digest: createHash('sha256').update(bytes).digest() };
 }
 
 function earliest(a: number | undefined, b: number | undefined): number | undefined {

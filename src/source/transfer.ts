@@ -24,7 +24,7 @@ import type { BlockLedger } from './block-ledger.ts';
 import type { Contents, OpenContent } from './contents.ts';
 import { Fingerprint, scanBlock } from './fingerprint.ts';
 
-/** Smaller contents are sent whole: a question would take as long. */
+/** Smaller contents are sent whole, unless they have probably not changed: a question would take as long. */
 const deltaMinBytes = 256 * 1024;
 /** A copy keeps the replica's applier busy for a few milliseconds at most, and costs some 100 bytes on the way. */
 const maxCopyBytes = 8 * 1024 * 1024;
@@ -44,7 +44,9 @@ export type TransferStep =
   /** The file has become shorter. */
   | { readonly kind: 'changed' }
   /** All of it is out. */
-  | { readonly kind: 'sent' };
+  | { readonly kind: 'sent' }
+  /** What the replica has is the same, and it has been told so much of it that it can say so itself. */
+  | { readonly kind: 'same' };
 
 export interface TransferOptions {
   readonly id: InodeId;
@@ -54,6 +56,8 @@ export interface TransferOptions {
   readonly offset: number;
   /** The replica may have an older content of the file. */
   readonly mayHaveOlder: boolean;
+  /** What the replica has is probably the same. */
+  readonly isDoubtful: boolean;
   /** Gives each question of the session a number of its own. */
   readonly nextAttempt: () => number;
   /** Of the session: what the replica's digests are made with. */
@@ -84,6 +88,8 @@ export class Transfer {
   readonly #print: Fingerprint;
   readonly #hasPrint: boolean;
   #mayHaveOlder: boolean;
+  /** Nothing is sent before the base has proven to be another content. */
+  #isProbablySame: boolean;
   #state: State = 'begin';
   #asked: InodeId = 0;
   #attempt = 0;
@@ -96,7 +102,7 @@ export class Transfer {
   #alongTo = -1;
 
   constructor(contents: Contents, ledger: BlockLedger, options: TransferOptions) {
-    const { id, contentSeq, content, offset, mayHaveOlder, nextAttempt, key } = options;
+    const { id, contentSeq, content, offset, mayHaveOlder, isDoubtful, nextAttempt, key } = options;
     this.content = content;
     this.contentSeq = contentSeq;
     this.#id = id;
@@ -107,11 +113,12 @@ export class Transfer {
     this.#print = ledger.fingerprint(id, contentSeq, content);
     this.#along = new KeyedDigest(this.#print.key);
     const { size } = content.attributes;
-    this.#hasPrint = size >= deltaMinBytes;
+    this.#hasPrint = size >= deltaMinBytes || isDoubtful;
     this.#mayHaveOlder = mayHaveOlder;
     this.#offset = offset > size ? 0 : offset;
     this.#isOut = this.#offset === size && size > 0;
     if (!this.#hasPrint || this.#isOut) this.#state = 'whole';
+    this.#isProbablySame = isDoubtful && this.#offset === 0;
   }
 
   /** Does a little: sends at most one message, or reads a few blocks. */
@@ -205,6 +212,13 @@ export class Transfer {
       return this.#wantDigests(0, base.size, blockBytes);
     }
     comparison.freshBlocks = fresh.known;
+    if (this.#isProbablySame && this.#asked === this.#id) {
+      const isSame = comparison.isSame();
+      if (isSame === 'scan') return this.#scan();
+      if (isSame === 'wait') return this.#scanOr({ kind: 'wait' });
+      if (isSame) return this.#finish('same');
+      this.#isProbablySame = false;
+    }
     const narrow = comparison.narrow(this.#offset);
     if (narrow !== undefined) {
       return this.#wantDigests(narrow * blockBytes, comparison.baseLength(narrow), subBlockBytes);
@@ -325,12 +339,12 @@ export class Transfer {
   }
 
   /** Everything is out except the content's name, for which all of it has to be known. */
-  #finish(): TransferStep {
-    if (!this.#hasPrint || this.#versionSent) return { kind: 'sent' };
+  #finish(kind: 'sent' | 'same' = 'sent'): TransferStep {
+    if (!this.#hasPrint || this.#versionSent) return { kind };
     if (!this.#print.isComplete) return this.#scan();
     this.#versionSent = true;
     // What was sent is what was read for its digests only if nothing has changed in between.
-    if (!this.#contents.holdsStill(this.content)) return { kind: 'sent' };
+    if (!this.#contents.holdsStill(this.content)) return { kind };
     const version = this.#print.version();
     return {
       kind: 'send',

@@ -61,7 +61,14 @@ export type FromTree =
       readonly epoch: number;
     }
   | HeadMoved
-  | { readonly type: 'scan'; readonly files: number; readonly directories: number; readonly done: boolean }
+  | {
+      readonly type: 'scan';
+      readonly files: number;
+      readonly directories: number;
+      /** Left out: they mean nothing without the process that listens. */
+      readonly sockets: number;
+      readonly done: boolean;
+    }
   | { readonly type: 'problem'; readonly problem: Problem }
   | Condition
   | { readonly type: 'barrier'; readonly id: number; readonly seq: Seq }

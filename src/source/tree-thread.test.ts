@@ -69,6 +69,7 @@ describe.each(['fanotify', 'inotify'] as const)('TreeThread with %s', (monitor) 
       type: 'scan',
       files: 2,
       directories: 2,
+      sockets: 0,
       done: true,
     });
     const store = reader();

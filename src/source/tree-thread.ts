@@ -30,7 +30,13 @@ export type TreeEvent =
   /** The tree has got this far; coalesced. */
   | HeadMoved
   /** Totals of the scan that runs; the store holds what they count. `done` once at its end. */
-  | { readonly type: 'scan'; readonly files: number; readonly directories: number; readonly done: boolean }
+  | {
+      readonly type: 'scan';
+      readonly files: number;
+      readonly directories: number;
+      readonly sockets: number;
+      readonly done: boolean;
+    }
   | { readonly type: 'problem'; readonly problem: Problem }
   | Condition
   /** Recording has ended: SOURCE_DOUBTFUL, or a defect. Nothing follows. */

@@ -188,7 +188,11 @@ class TreeWorker {
 
   #reportScan(): void {
     this.#scanning = this.#recorder.scanning;
-    if (!this.#scanning) this.#store.releaseMemory();
+    if (!this.#scanning) {
+      this.#store.releaseMemory();
+      // A first scan records without moving the head; and whoever reads must not wait for what could not be listed.
+      this.#postHead();
+    }
     post({ type: 'scan', ...this.#recorder.scanned, done: !this.#scanning });
   }
 

@@ -56,6 +56,7 @@ export function newInode(kind: Kind, stat: Stat, target: string, parent: InodeId
     bornSeq: 0,
     seq: 0,
     contentSeq: 0,
+    doubtful: false,
     listed: false,
   };
 }

@@ -60,7 +60,7 @@ export class Look {
   readonly #inherited = new Map<InodeId, number>();
   /** Inodes found under more names than they have; how many those are. */
   readonly #overlinked = new Map<InodeId, { readonly nlink: number; tries: number }>();
-  /** Sockets seen and left out. */
+  /** Sockets that listings showed and that were left out; whoever lists everything begins at 0. */
   sockets = 0;
   /** True while no event has come since the first scan began: nothing can be known under another name then. */
   nothingMoved = false;
@@ -195,7 +195,7 @@ export class Look {
     const stat = this.#stat;
     const kind = kindOf(stat);
     if (kind === undefined) {
-      this.sockets += 1;
+      if (now === undefined) this.sockets += 1;
       return entry === undefined || entry.id === 0 ? 'present' : 'gone';
     }
     if (entry !== undefined && entry.id !== 0) {
@@ -203,6 +203,9 @@ export class Look {
       if (record !== undefined && record.kind === kind && isObject(record, stat)) {
         if (now !== undefined && this.#isStillWritten(record, directory, name, hints, now)) return 'present';
         this.#compare(record, hints, now);
+        // It could not be read when it was to be listed; with other permissions it may be.
+        const isOpened = (hints & Hint.attributes) !== 0 && kind === Kind.directory && !record.listed;
+        if (isOpened) this.#listener.list(record.id, false);
         return 'present';
       }
       if (record !== undefined && this.#isVanishedMount(record, directory)) {
@@ -335,10 +338,11 @@ export class Look {
     const timeChanged = record.mtimeNs !== stat.mtimeNs || record.mtimeS !== stat.mtimeS;
     const inodeChanged = record.ctimeNs !== stat.ctimeNs || record.ctimeS !== stat.ctimeS;
     const unwatched = now === undefined;
-    // Nobody watched: the content may have been written and the mtime put back.
-    const contentChanged =
-      record.kind === Kind.file &&
-      (record.size !== size || timeChanged || (hints & contentHints) !== 0 || (unwatched && inodeChanged));
+    const isWritten =
+      record.kind === Kind.file && (record.size !== size || timeChanged || (hints & contentHints) !== 0);
+    // Nobody watched: it may have been renamed, or its mode changed, or its content written and the mtime put back.
+    const isDoubtful = record.kind === Kind.file && !isWritten && unwatched && inodeChanged;
+    const contentChanged = isWritten || isDoubtful;
     const attributesChanged =
       timeChanged ||
       record.mode !== stat.mode ||
@@ -354,6 +358,7 @@ export class Look {
       ...observed(record.kind, stat, record.target),
       seq,
       contentSeq: contentChanged ? seq : record.contentSeq,
+      doubtful: contentChanged ? isDoubtful : record.doubtful,
     });
   }
 }

@@ -5,7 +5,7 @@
 //   u32     4 bytes, little-endian
 //
 //   inodes      key  u48be id
-//               val  u8 kind | listed<<3 | hasRdev<<4 | hasTarget<<5
+//               val  u8 kind | listed<<3 | hasRdev<<4 | hasTarget<<5 | doubtful<<6
 //                    v mode, v uid, v gid, v size, z mtimeS, u32 mtimeNs, z ctimeS - mtimeS, u32 ctimeNs
 //                    v devMajor, v devMinor, v inoHigh, v inoLow, u32 birth
 //                    v parent, u8 name length, name, v links, v bornSeq, z seq - bornSeq, z contentSeq - bornSeq
@@ -29,6 +29,8 @@ const two32 = 0x1_0000_0000;
 const listedBit = 1 << 3;
 const rdevBit = 1 << 4;
 const targetBit = 1 << 5;
+/** Younger than format 1, which it leaves as it is: not set in older records, and nobody else has looked at it. */
+const doubtfulBit = 1 << 6;
 
 // One scratch for every value: lmdb copies it before `putSync` returns. A symlink's target is the largest part.
 const scratch: EncodedBytes = Object.assign(Buffer.allocUnsafeSlow(8192), { start: 0, end: 0 });
@@ -160,7 +162,11 @@ export const inodeCodec = {
     const hasRdev = r.rdevMajor !== 0 || r.rdevMinor !== 0;
     const hasTarget = r.target.length > 0;
     scratch[at++] =
-      r.kind | (r.listed ? listedBit : 0) | (hasRdev ? rdevBit : 0) | (hasTarget ? targetBit : 0);
+      r.kind |
+      (r.listed ? listedBit : 0) |
+      (hasRdev ? rdevBit : 0) |
+      (hasTarget ? targetBit : 0) |
+      (r.doubtful ? doubtfulBit : 0);
     v(r.mode);
     v(r.uid);
     v(r.gid);
@@ -245,6 +251,7 @@ export const inodeCodec = {
       bornSeq,
       seq,
       contentSeq,
+      doubtful: (flags & doubtfulBit) !== 0,
       listed: (flags & listedBit) !== 0,
     };
   },

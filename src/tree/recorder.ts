@@ -211,12 +211,9 @@ export class Recorder implements Disposable {
     return this.#scanner.inPass || this.#isLost;
   }
 
-  get scanned(): { readonly files: number; readonly directories: number } {
-    return { files: this.#scanner.files, directories: this.#scanner.directories };
-  }
-
-  get sockets(): number {
-    return this.#look.sockets;
+  get scanned(): { readonly files: number; readonly directories: number; readonly sockets: number } {
+    const { files, directories } = this.#scanner;
+    return { files, directories, sockets: this.#look.sockets };
   }
 
   /** Rounds that are complete: what was fed before a round began is in the tree when it is. */

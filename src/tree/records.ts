@@ -31,6 +31,8 @@ export interface InodeRecord extends Attributes, LocalIdentity {
   readonly bornSeq: Seq;
   readonly seq: Seq;
   readonly contentSeq: Seq;
+  /** Files: whether `contentSeq` was raised because the content may have changed, while nobody watched: only the ctime tells. */
+  readonly doubtful: boolean;
   /** Directories: false while its listing is not (or no longer) known to be whole. */
   readonly listed: boolean;
 }

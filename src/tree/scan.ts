@@ -96,6 +96,7 @@ export class Scanner {
       this.#pass = new IdSet();
       this.files = 0;
       this.directories = 0;
+      this.#look.sockets = 0;
     } else {
       this.#pass.clear();
       if (this.#listing !== undefined) {

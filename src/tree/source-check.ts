@@ -41,6 +41,7 @@ export function admitRoot(store: TreeStore, rootFd: number, root: ByteString, tr
           bornSeq: baseSeq,
           seq: baseSeq,
           contentSeq: baseSeq,
+          doubtful: false,
           listed: false,
         },
         undefined,

@@ -43,6 +43,7 @@ function record(over: Partial<InodeRecord>): InodeRecord {
     bornSeq: 5,
     seq: 7,
     contentSeq: 6,
+    doubtful: false,
     listed: false,
     ...over,
   };
@@ -53,6 +54,7 @@ describe('TreeStore', () => {
     using store = TreeStore.open(dir);
     const records = [
       record({}),
+      record({ id: 5, inoLow: 6, doubtful: true }),
       record({
         id: 3,
         kind: Kind.symlink,
@@ -76,7 +78,7 @@ describe('TreeStore', () => {
     });
     for (const r of records) expect(store.inode(r.id)).toEqual(r);
     expect(store.idOfIdentity(259 * 2 ** 32 + 70_000, 0xffff_ffff, 0x8000_0001)).toBe(2);
-    expect(store.stats).toEqual({ inodes: 4, entries: 0 });
+    expect(store.stats).toEqual({ inodes: 5, entries: 0 });
   });
 
   test('list: in name byte order, living entries of that directory only, after a name', () => {
@@ -228,6 +230,7 @@ test('a store of format 1, as it was written when format 1 was new, is gone on w
     mtimeNs: 123_456_789,
     dev: 259 * 2 ** 32 + 1,
     birth: 77,
+    doubtful: false,
   });
   expect(store.inode(4)?.target).toBe('dir/caf\xc3\xa9');
   expect(store.namesOf(3).map((n) => n.name)).toEqual(['caf\xc3\xa9', 'hard\xff']);

@@ -1,9 +1,10 @@
 // Attributes and contents as they travel inside batch, listing and contents messages.
 
 import { type Attributes, Kind, type Xattr } from '../core/attributes.ts';
-import type { Content } from '../core/change.ts';
+import type { Content, SameContent } from '../core/change.ts';
 import type { ByteReader } from './byte-reader.ts';
 import type { ByteWriter } from './byte-writer.ts';
+import { contentDigestBytes } from './messages.ts';
 
 // Attributes
 //   u8      kind (bits 0..2), flags: 0x08 mode, uid and gid are those of the attributes before in this frame,
@@ -24,8 +25,9 @@ const withXattrs = 0x10;
 const xattrsNotRead = 0x20;
 
 // Content
-//   u8      0 none, 1 inline, 2 staged
+//   u8      0 none, 1 inline, 2 staged; in a batch also 3 same, 4 same as the stream's base
 //   bytes   the content               inline
+//   32      SHA-256 of the content    same (3)
 
 /** PATH_MAX (limits.h): no symlink target is longer. */
 const maxTargetBytes = 4096;
@@ -44,9 +46,10 @@ interface Owner {
 const nobodyYet: Owner = { mode: -1, uid: -1, gid: -1 };
 
 /** Room that attributes and content may need, never less than they do. */
-export function sizeOfState(attributes: Attributes, content: Content): number {
+export function sizeOfState(attributes: Attributes, content: Content | SameContent): number {
   let size = 48 + attributes.target.length;
   if (content.from === 'inline') size += 8 + content.bytes.length;
+  else if (content.from === 'same') size += contentDigestBytes;
   if (attributes.xattrs !== undefined) {
     for (const { name, value } of attributes.xattrs) size += 16 + name.length + value.length;
   }
@@ -172,7 +175,7 @@ function asKind(number: number): Kind | undefined {
 const none: Content = { from: 'none' };
 const staged: Content = { from: 'staged' };
 
-export function writeContent(to: ByteWriter, content: Content): void {
+export function writeContent(to: ByteWriter, content: Content | SameContent): void {
   switch (content.from) {
     case 'none':
       to.u8(0);
@@ -184,12 +187,26 @@ export function writeContent(to: ByteWriter, content: Content): void {
     case 'staged':
       to.u8(2);
       break;
+    case 'same':
+      to.u8(content.digest === undefined ? 4 : 3);
+      if (content.digest !== undefined) to.raw(content.digest);
+      break;
   }
 }
 
 /** The bytes are a view of the frame. */
 export function readContent(from: ByteReader): Content {
+  return contentOf(from, from.u8());
+}
+
+/** The same where the replica may be told to compare what it has. */
+export function readContentOrSame(from: ByteReader): Content | SameContent {
   const how = from.u8();
+  if (how === 4) return { from: 'same', digest: undefined };
+  return how === 3 ? { from: 'same', digest: from.raw(contentDigestBytes) } : contentOf(from, how);
+}
+
+function contentOf(from: ByteReader, how: number): Content {
   if (how === 0) return none;
   if (how === 1) return { from: 'inline', bytes: from.bytes(Number.MAX_SAFE_INTEGER, 'content') };
   if (how === 2) return staged;

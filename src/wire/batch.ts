@@ -5,7 +5,7 @@ import type { Change } from '../core/change.ts';
 import {
   AttributesReader,
   AttributesWriter,
-  readContent,
+  readContentOrSame,
   sizeOfState,
   writeContent,
 } from './attributes-codec.ts';
@@ -111,7 +111,7 @@ export function decodeBatch(frame: Uint8Array): BatchMessage {
         id: lastId,
         attributes: attributes.read(),
         contentSeq: from.varint(),
-        content: readContent(from),
+        content: readContentOrSame(from),
       });
     } else if (what === tagEntry && tag < 0x80) {
       if ((tag & sameParent) === 0) lastParent = from.id();

@@ -2,12 +2,19 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Attributes, Kind } from '../core/attributes.ts';
-import type { Change, Content } from '../core/change.ts';
+import type { Change, Content, SameContent } from '../core/change.ts';
 import { type ErrorCode, exitCodes, FamError } from '../core/errors.ts';
 import { asName, type Name } from '../core/name.ts';
 import { decodeToAgent, decodeToSource, encode } from './codec.ts';
 import { FrameType } from './frame-type.ts';
-import { digestBytes, digestKeyBytes, maxFrameBytes, type ToAgent, type ToSource } from './messages.ts';
+import {
+  contentDigestBytes,
+  digestBytes,
+  digestKeyBytes,
+  maxFrameBytes,
+  type ToAgent,
+  type ToSource,
+} from './messages.ts';
 import { encodeStreamInPlace, streamHeadBytes } from './stream.ts';
 
 const runs = { numRuns: 300 };
@@ -61,8 +68,17 @@ const content: fc.Arbitrary<Content> = fc.oneof(
   fc.constant<Content>({ from: 'staged' }),
   bytes.map((inline): Content => ({ from: 'inline', bytes: inline })),
 );
+const same: fc.Arbitrary<SameContent> = fc
+  .option(fc.uint8Array({ minLength: contentDigestBytes, maxLength: contentDigestBytes }), { nil: undefined })
+  .map((sha256) => ({ from: 'same', digest: sha256 }));
 const change: fc.Arbitrary<Change> = fc.oneof(
-  fc.record({ type: fc.constant('inode' as const), id, attributes, contentSeq: count, content }),
+  fc.record({
+    type: fc.constant('inode' as const),
+    id,
+    attributes,
+    contentSeq: count,
+    content: fc.oneof({ weight: 3, arbitrary: content }, { weight: 1, arbitrary: same }),
+  }),
   fc.record({ type: fc.constant('entry' as const), parent: id, name, id, links: count }),
   fc.record({ type: fc.constant('removed' as const), parent: id, name }),
   fc.record({ type: fc.constant('pending' as const), id }),

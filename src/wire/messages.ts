@@ -258,6 +258,8 @@ export const subBlockBytes = 16 * 1024;
 /** Size of a digest and of a version, and of the key that digests are made with. */
 export const digestBytes = 16;
 export const digestKeyBytes = 16;
+/** Size of the digest of a whole content that the replica compares with its own. */
+export const contentDigestBytes = 32;
 /** Unanswered listings during reconcile, and unconsumed bytes in flight to one agent. */
 export const reconcileWindow = 256;
 export const inFlightBytes = 8 * 1024 * 1024;

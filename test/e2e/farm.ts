@@ -49,8 +49,9 @@ export class Farm {
     return lookAt(this.source, this.outside);
   }
 
-  expectEqual(): void {
-    for (const root of this.replicas) expectEqualTrees(this.source, root, { ignore: ['.fam'] });
+  /** @param which replicas, counted from 0; default all */
+  expectEqual(which: readonly number[] = [...this.replicas.keys()]): void {
+    for (const n of which) expectEqualTrees(this.source, this.replicas[n] ?? '', { ignore: ['.fam'] });
   }
 }
 

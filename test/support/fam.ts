@@ -37,6 +37,8 @@ export interface MirrorSetup {
   readonly state?: string;
   readonly args?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
+  /** As this user and group, with no privilege; the test itself is root. */
+  readonly uid?: number;
 }
 
 /** A running `fam mirror`. */
@@ -51,10 +53,14 @@ export class Mirror extends Child {
     state = join(tempFolder('state'), 'state'),
     args = [],
     env,
+    uid,
   }: MirrorSetup) {
     const shell = rsh === undefined ? [] : ['-e', rsh];
     const command = ['mirror', source, ...dests, '--state', state, '--log-format', 'json', ...shell, ...args];
-    super(process.execPath, [famCommand, ...command], env);
+    const program = [process.execPath, famCommand, ...command];
+    if (uid !== undefined) program.unshift('setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups');
+    const [first = '', ...rest] = program;
+    super(first, rest, env);
     this.state = state;
     this.#replicas = dests.length;
   }

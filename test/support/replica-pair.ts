@@ -33,8 +33,9 @@ export interface Connection {
   readonly problems: readonly Problem[];
   /** Messages by type. */
   readonly counts: ReadonlyMap<string, number>;
-  /** Bytes of content that the source sent. */
+  /** Bytes of content that the source sent, and of all that it sent. */
   readonly contentBytes: number;
+  readonly sentBytes: number;
 }
 
 export class ReplicaPair implements Disposable {
@@ -76,6 +77,12 @@ export class ReplicaPair implements Disposable {
     this.#finishScan();
   }
 
+  /** Forgets what was deleted, as a source does when it has been long ago. */
+  prune(): void {
+    this.#store.prune(this.#store.head);
+    this.#store.refresh();
+  }
+
   #finishScan(): void {
     while (this.#recorder.busy || this.#recorder.scanning) this.#recorder.step();
     this.#store.refresh();
@@ -111,6 +118,7 @@ export class ReplicaPair implements Disposable {
     const problems: Problem[] = [];
     const counts = new Map<string, number>();
     let contentBytes = 0;
+    let sentBytes = 0;
     const count = (message: ToAgent | ToSource): void => {
       counts.set(message.type, (counts.get(message.type) ?? 0) + 1);
       if (message.type === 'stream') contentBytes += message.bytes.length;
@@ -135,6 +143,7 @@ export class ReplicaPair implements Disposable {
         send: (message) => {
           count(message);
           const frame = encode(message);
+          sentBytes += frame.length;
           toAgent.push(frame);
           return frame;
         },
@@ -195,7 +204,7 @@ export class ReplicaPair implements Disposable {
       }
       const failed = events.find((event) => event.type === 'failed');
       if (failed !== undefined) throw new Error(JSON.stringify(failed));
-      return { events, problems, counts, contentBytes };
+      return { events, problems, counts, contentBytes, sentBytes };
     } finally {
       session.close();
       agent?.close();

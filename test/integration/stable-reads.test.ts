@@ -1,0 +1,91 @@
+// I3: what a replica shows is what the source held. A name that became something else between the look at it and its opening blocks nobody
+// and is followed nowhere; a file that is written to while it is read is read again.
+
+import { execFileSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { compareTrees } from '../oracle/compare-trees.ts';
+import { ReplicaPair } from '../support/replica-pair.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+
+process.umask(0o022);
+
+function makePair(): ReplicaPair {
+  const pair = new ReplicaPair(tempFolder('fam-stable', '/dev/shm'));
+  onTestFinished(() => pair.close());
+  return pair;
+}
+
+function expectEqual(pair: ReplicaPair): void {
+  fs.utimesSync(pair.source, 5, 5);
+  pair.record();
+  pair.connect();
+  expect(compareTrees(pair.source, pair.replica, { ignore: ['.fam'] })).toEqual([]);
+}
+
+const becomes: Record<string, (path: string) => void> = {
+  'a FIFO': (path) => execFileSync('mkfifo', [path]),
+  'a device that would block': (path) => execFileSync('mknod', [path, 'c', '5', '0']),
+  'a link to a file outside': (path) => fs.symlinkSync('/etc/passwd', path),
+  'a folder': (path) => fs.mkdirSync(path),
+  'another file': (path) => fs.writeFileSync(path, 'another'),
+  nothing: () => {},
+};
+
+test.each(Object.keys(becomes))('a name that became %s since it was listed is not read through', (kind) => {
+  const pair = makePair();
+  pair.connect();
+  // One is sent in a batch, the other by stream.
+  const sizes = { small: 5000, large: 500_000 };
+  for (const [name, size] of Object.entries(sizes))
+    fs.writeFileSync(join(pair.source, name), Buffer.alloc(size, name));
+  pair.record();
+  for (const name of Object.keys(sizes)) {
+    fs.rmSync(join(pair.source, name));
+    becomes[kind]?.(join(pair.source, name));
+  }
+  const { problems } = pair.connect();
+  expect(problems).toEqual([]);
+  // What was recorded has gone, and what is there now was not seen yet.
+  expect(fs.readdirSync(pair.replica)).toEqual([]);
+  expectEqual(pair);
+});
+
+test('two writes of one size within a second, the mtime put back by hand: the second one arrives', () => {
+  const pair = makePair();
+  const path = join(pair.source, 'page');
+  fs.writeFileSync(path, 'first version, longer than a digest is');
+  const { atime, mtime } = fs.statSync(path);
+  fs.utimesSync(path, atime, mtime);
+  pair.record();
+  pair.connect();
+  fs.writeFileSync(path, 'other version, longer than a digest is');
+  fs.utimesSync(path, atime, mtime);
+  expect(fs.statSync(path).mtimeMs).toBe(mtime.getTime());
+  expectEqual(pair);
+});
+
+test('a small change does not wait for a large content that is under way', () => {
+  const pair = makePair();
+  pair.connect();
+  fs.writeFileSync(join(pair.source, 'large'), Buffer.alloc(20_000_000, 'large '));
+  pair.record();
+  let seenAt = 0;
+  let last = 0;
+  pair.connect({
+    onPiece: (pieces) => {
+      last = pieces;
+      if (pieces === 3) {
+        fs.writeFileSync(join(pair.source, 'page'), 'small');
+        pair.record();
+      }
+      if (seenAt === 0 && fs.existsSync(join(pair.replica, 'page'))) seenAt = pieces;
+    },
+  });
+  expect(seenAt).toBeGreaterThan(3);
+  // A few pieces had been sent before it was written.
+  expect(seenAt).toBeLessThan(20);
+  expect(last).toBeGreaterThan(70);
+  expectEqual(pair);
+});
