@@ -60,7 +60,9 @@ test.each(['folder', 'file'])(
     // What is mounted below the root is reached by its names, not by handle, and so is not found while they change.
     mkdirSync(at(''));
     execFileSync('mount', ['-t', 'tmpfs', 'none', at('')]);
-    onTestFinished(() => execFileSync('umount', ['-l', at('')]));
+    onTestFinished(() => {
+      execFileSync('umount', ['-l', at('')]);
+    });
     mkdirSync(at('outer'));
     if (kind === 'folder') mkdirSync(at('outer/inner'));
     else writeFileSync(at('outer/inner'), 'x');

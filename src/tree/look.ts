@@ -203,9 +203,6 @@ export class Look {
       if (record !== undefined && record.kind === kind && isObject(record, stat)) {
         if (now !== undefined && this.#isStillWritten(record, directory, name, hints, now)) return 'present';
         this.#compare(record, hints, now);
-        // It could not be read when it was to be listed; with other permissions it may be.
-        const isOpened = (hints & Hint.attributes) !== 0 && kind === Kind.directory && !record.listed;
-        if (isOpened) this.#listener.list(record.id, false);
         return 'present';
       }
       if (record !== undefined && this.#isVanishedMount(record, directory)) {
