@@ -384,7 +384,8 @@ class Planner {
   #directoryTimes(): void {
     for (const id of this.#touched) {
       const inode = this.#records.inode(id);
-      if (inode !== undefined) this.#do({ type: 'setTimes', id, attributes: inode.attributes });
+      if (inode?.attributes.kind !== Kind.directory) continue;
+      this.#do({ type: 'setTimes', id, attributes: inode.attributes });
     }
   }
 
@@ -444,6 +445,9 @@ class Planner {
   #do(operation: Operation): void {
     this.#operations.push(operation);
     for (const slot of slotsOf(operation)) if (slot.at === 'name') this.#touched.add(slot.parent);
+    // XFS changes the times of a directory that is exchanged with what has another parent.
+    if (operation.type === 'exchange') this.#touched.add(operation.id).add(operation.other);
+    else if (operation.type === 'rename') this.#touched.add(operation.id);
   }
 
   /** The content has to come from the source, which does not know that yet unless it is owed. */

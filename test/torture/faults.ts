@@ -104,7 +104,7 @@ function clockOff(seconds: number): Readonly<Record<string, string>> {
     .map((architecture) => `/usr/lib/${architecture}/faketime/libfaketime.so.1`)
     .find((path) => existsSync(path));
   if (library === undefined) throw new Error('libfaketime is missing: bash scripts/install-test-tools.sh');
-  return { LD_PRELOAD: library, FAKETIME: `${seconds}s`, DONT_FAKE_MONOTONIC: '1' };
+  return { LD_PRELOAD: library, FAKETIME: `${seconds < 0 ? '' : '+'}${seconds}s`, DONT_FAKE_MONOTONIC: '1' };
 }
 
 export const faults: Readonly<Record<string, Fault>> = {

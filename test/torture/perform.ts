@@ -168,7 +168,7 @@ function log(path: ByteString, times: number, pauseMs: number, seed: number): vo
 function aclBytes(uid: number): Buffer {
   const nobody = 0xffffffff;
   const entries = [
-    [0x01, 6, nobody],
+    [0x01, 7, nobody],
     [0x02, 4, uid],
     [0x04, 4, nobody],
     [0x10, 5, nobody],
