@@ -158,7 +158,8 @@ class TreeWorker {
   #advance(): void {
     this.#recorder.step();
     this.#steps += 1;
-    const { head, isMoving } = this.#store;
+    const { head } = this.#store;
+    const { isMoving } = this.#recorder;
     if (head !== this.#head || isMoving !== this.#isMoving) {
       this.#head = head;
       this.#isMoving = isMoving;

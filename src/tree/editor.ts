@@ -63,6 +63,11 @@ export class TreeEditor {
     }
   }
 
+  /** What `flush` has written of it. */
+  get isMoving(): boolean {
+    return this.#isMovingStored;
+  }
+
   get orphans(): number {
     return this.#orphans.size;
   }

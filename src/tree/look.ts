@@ -115,9 +115,9 @@ export class Look {
 
   /**
    * Looks once more at all names of inodes that have more of them in the records than on disk: names that trade places again and
-   * again can show one inode twice, and the other one, which is as alive, not at all. True when there are any.
+   * again can show one inode twice, and the other one, which is as alive, not at all.
    */
-  recheckOverlinked(): boolean {
+  recheckOverlinked(): void {
     for (const [id, seen] of this.#overlinked) {
       const record = this.#editor.inode(id);
       if (record === undefined || record.links <= seen.nlink || seen.tries >= maxOverlinkedTries) {
@@ -127,7 +127,6 @@ export class Look {
       seen.tries += 1;
       for (const { parent, name } of this.#store.namesOf(id, record)) this.#listener.recheck(parent, name, 0);
     }
-    return this.#overlinked.size > 0;
   }
 
   /** The name has gone: hints that came with it belong to the inode, wherever that is now. */

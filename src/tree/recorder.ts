@@ -211,6 +211,11 @@ export class Recorder implements Disposable {
     return this.#scanner.inPass || this.#isLost;
   }
 
+  /** `TreeStore.isMoving` as the last step has written it. */
+  get isMoving(): boolean {
+    return this.#editor.isMoving;
+  }
+
   get scanned(): { readonly files: number; readonly directories: number; readonly sockets: number } {
     const { files, directories } = this.#scanner;
     return { files, directories, sockets: this.#look.sockets };
@@ -393,7 +398,8 @@ export class Recorder implements Disposable {
     const gone = this.#gone;
     this.#gone = [];
     for (const item of gone) this.#bringDown(item, now);
-    if (this.#scanner.busy || this.#next < this.#batch.length || this.#look.recheckOverlinked()) return;
+    this.#look.recheckOverlinked();
+    if (this.#scanner.busy || this.#next < this.#batch.length) return;
     if (this.#reachAgain() || this.#look.settleBequests()) return;
     this.#editor.bury();
     this.#sought.clear();
