@@ -75,7 +75,27 @@ describe('first contact', () => {
     expect(second.contentBytes).toBe(0);
     const third = pair.connect();
     expect(third.counts.get('listing')).toBeUndefined();
-    expect(third.counts.get('batch')).toBeUndefined();
+    // It says that nothing is lacking.
+    expect(third.counts.get('batch')).toBe(1);
+    expect(third.contentBytes).toBe(0);
+  });
+
+  test('empties limbo on the next connection where it was killed before, although nothing has changed', () => {
+    const pair = makePair();
+    fill(pair.source);
+    fs.mkdirSync(join(pair.source, 'goes/deep'), { recursive: true });
+    pair.record();
+    pair.connect();
+    fs.rmSync(join(pair.source, 'goes'), { recursive: true });
+    pair.record();
+    const kill = (name: string): void => {
+      if (name === 'committed') throw new Killed();
+    };
+    expect(() => pair.connect({}, kill)).toThrow(Killed);
+    const limbo = join(pair.folder, '.fam-replica/limbo');
+    expect(fs.readdirSync(limbo)).toHaveLength(1);
+    pair.connect();
+    expect(fs.readdirSync(limbo)).toEqual([]);
   });
 
   test('keeps what only the replica has, and moves it to the trash with init', () => {

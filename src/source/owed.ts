@@ -15,6 +15,8 @@ export interface Owed {
   contentSeq: Seq;
   /** How much of it the replica has staged, in bytes. */
   offset: number;
+  /** The record's seq when the transfer was opened: what changed later is not in it. */
+  openedSeq: Seq;
   /** While it is being sent. */
   transfer: Transfer | undefined;
   /** The replica may have an older content of it. */
@@ -66,6 +68,7 @@ export class OwedContents {
       since,
       contentSeq,
       offset,
+      openedSeq: contentSeq,
       transfer: undefined,
       mayHaveOlder,
       waiting: false,

@@ -100,6 +100,7 @@ export interface SharedBatch {
   readonly from: Seq;
   readonly head: Seq;
   readonly to: Seq;
+  readonly complete: boolean;
   readonly frame: Uint8Array;
 }
 
@@ -130,6 +131,8 @@ export class Session {
    * short of it, what changed once before the cut and again after it is missing, as its one journal record has moved on.
    */
   #whole: Seq = 0;
+  /** The last batch of the journal was complete. */
+  #isComplete = false;
   #applied: Seq = 0;
   #durable: Seq = 0;
   #files = 0;
@@ -407,13 +410,14 @@ export class Session {
   /** The next stretch of the journal, up to about batchTargetBytes. */
   #sendBatch(): boolean {
     const view = this.#view;
-    if (this.#position >= view.head) return false;
+    if (this.#position >= view.head) return this.#sendComplete();
     const from = this.#position;
     const head = view.head;
     const plain = this.#early.size === 0 && this.#owed.size === 0 && this.#whole === from;
     const shared = this.#shared.batch;
     if (plain && shared?.from === from && shared.head === head) {
       this.#position = shared.to;
+      this.#isComplete = shared.complete;
       if (shared.to === head) this.#whole = head;
       this.#out.sendFrame(shared.frame);
       this.#count(shared.frame);
@@ -444,16 +448,30 @@ export class Session {
       this.#early.clear();
       this.#whole = head;
     }
+    const complete = to === head && view.isSettled;
+    this.#isComplete = complete;
     const frame = this.#send({
       type: 'batch',
       from,
       to,
-      complete: to === head && view.isSettled,
+      complete,
       dead: building.dead,
       changes: building.changes,
     });
-    if (plain && this.#early.size === 0 && this.#owed.size === 0)
-      this.#shared.batch = { from, head, to, frame };
+    // What has to be sent again is in nobody else's books.
+    if (plain && this.#early.size === 0 && this.#owed.size === 0 && !this.#unread.isPending)
+      this.#shared.batch = { from, head, to, complete, frame };
+    return true;
+  }
+
+  /**
+   * Says once that the replica stands where the source is, if no batch has said so: what it keeps for later changes can go. It may
+   * have been killed before it got that far.
+   */
+  #sendComplete(): boolean {
+    if (this.#isComplete || !this.#view.isSettled) return false;
+    this.#isComplete = true;
+    this.#sendExtra([]);
     return true;
   }
 
@@ -692,6 +710,7 @@ export class Session {
       nextAttempt: () => ++this.#attempts,
       key: this.#digestKey,
     });
+    owed.openedSeq = record.seq;
     this.#owed.open(owed, transfer);
     return transfer;
   }
@@ -740,12 +759,17 @@ export class Session {
       contentSeq: owed.contentSeq,
       content: how === 'sent' ? { from: 'staged' } : { from: 'same', digest: undefined },
     };
-    this.#sendExtra(this.#names(record, [inode]));
+    const changes = this.#names(record, [inode]);
+    // Attributes that changed while the content was on its way were to come with it; these are older.
+    const isOutdated = !held && record.seq > owed.openedSeq;
+    if (isOutdated) changes.push({ type: 'pending', id: owed.id });
+    this.#sendExtra(changes);
     this.#owed.handOver(owed, this.#sentBytes);
+    if (isOutdated) this.#unread.add(owed.id, record.seq, now);
   }
 
   /** `changes` and then all names of the inode, with what they hang on. */
-  #names(record: InodeRecord, changes: Change[]): readonly Change[] {
+  #names(record: InodeRecord, changes: Change[]): Change[] {
     const { id, links } = record;
     const building: Building = { from: this.#position, changes, dead: [], bytes: 0 };
     for (const { parent, name } of this.#view.namesOf(id)) {

@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { readXattrs } from '../../test/oracle/xattrs.ts';
 import { ReplicaPair } from '../../test/support/replica-pair.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
+import type { Name } from '../core/name.ts';
 import { UnreadAttributes } from './unread-attributes.ts';
 
 const setColor = (path: string, color: string): Buffer =>
@@ -82,6 +83,27 @@ test.each(['folder', 'file'])(
     expect(readXattrs(pair.replica)).toEqual(xattrs);
   },
 );
+
+test('xattrs that were set while a content that never held still was on its way arrive after it', () => {
+  const pair = new ReplicaPair(tempFolder('fam-unread', '/dev/shm'));
+  onTestFinished(() => pair.close());
+  const file = join(pair.source, 'file');
+  writeFileSync(file, Buffer.alloc(6_000_000, 1));
+  pair.record();
+  const onPiece = (pieces: number): void => {
+    if (pieces > 1) return;
+    setColor(file, 'green');
+    pair.recordAttributes('file' as Name);
+    // Longer than a file that never holds still is waited for.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2100);
+  };
+  const { problems } = pair.connect({ onPiece }, undefined, () => {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
+    return true;
+  });
+  expect(problems).toContainEqual(expect.objectContaining({ path: 'file', code: 'changing' }));
+  expect([...readXattrs(pair.replica).keys()]).toEqual(['file']);
+});
 
 test('UnreadAttributes: nothing from the first unread one on has arrived before it was consumed', () => {
   const unread = new UnreadAttributes();

@@ -1,6 +1,7 @@
 // Folders, links and devices that were sent without their extended attributes: what holds them was moving while they were to be read.
 // A replica keeps what it has then, and that more is to come (`pending`), so they are sent again, and nothing after them counts as
-// arrived before that. (A file in this position is owed as a whole.)
+// arrived before that. (A file in this position is owed as a whole. Files are here whose attributes changed while their content,
+// which never held still, was on its way.)
 
 import type { InodeId, Seq } from '../core/attributes.ts';
 
@@ -19,6 +20,10 @@ export class UnreadAttributes {
 
   add(id: InodeId, since: Seq, now: number): void {
     if (!this.#unread.has(id)) this.#unread.set(id, { id, since, notBefore: now + retryMs });
+  }
+
+  get isPending(): boolean {
+    return this.#unread.size > 0;
   }
 
   ids(): Iterable<InodeId> {

@@ -4,8 +4,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { rootId } from '../../src/core/attributes.ts';
-import { bytesOfText } from '../../src/core/name.ts';
+import { bytesOfText, type Name } from '../../src/core/name.ts';
 import type { Problem } from '../../src/core/problem.ts';
+import { Hint } from '../../src/kernel/event-source.ts';
 import { AT_FDCWD, check, close, O_DIRECTORY, O_RDONLY, openat, syncfs } from '../../src/kernel/sys.ts';
 import { type Home, openHome } from '../../src/replica/home.ts';
 import { ReplicaSession } from '../../src/replica/session.ts';
@@ -81,6 +82,13 @@ export class ReplicaPair implements Disposable {
   prune(): void {
     this.#store.prune(this.#store.head);
     this.#store.refresh();
+  }
+
+  /** Brings the records up to a file at the top whose attributes have changed, as the kernel's hint does. */
+  recordAttributes(name: Name): void {
+    const hint = { type: 'name', directory: rootId, name, hints: Hint.attributes, pid: 0 } as const;
+    this.#recorder.feed([hint]);
+    this.#finishScan();
   }
 
   #finishScan(): void {
