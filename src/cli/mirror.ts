@@ -1,6 +1,6 @@
 // `fam mirror SRC DEST...`
 
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { FamError } from '../core/errors.ts';
 import { Mirror } from '../mirror/mirror.ts';
 import { openLog } from '../runtime/log.ts';
@@ -9,20 +9,20 @@ import { attributeRules } from './attribute-options.ts';
 import { MirrorProgress } from './mirror-progress.ts';
 
 const mirrorOptions = z.object({
-  rsh: z.string().optional(),
-  state: z.string().optional(),
-  init: z.boolean().default(false),
-  once: z.boolean().default(false),
-  trustSource: z.boolean().default(false),
-  monitor: z.enum(['fanotify', 'inotify']).optional(),
+  rsh: z.optional(z.string()),
+  state: z.optional(z.string()),
+  init: z._default(z.boolean(), false),
+  once: z._default(z.boolean(), false),
+  trustSource: z._default(z.boolean(), false),
+  monitor: z.optional(z.enum(['fanotify', 'inotify'])),
   durability: z.enum(['none', 'batch', 'file']),
-  bandwidth: z.string().optional(),
-  bandwidthTotal: z.string().optional(),
-  compress: z.boolean().default(false),
-  ownerMap: z.string().optional(),
-  groupMap: z.string().optional(),
-  chmod: z.string().optional(),
-  logFormat: z.enum(['text', 'json']).optional(),
+  bandwidth: z.optional(z.string()),
+  bandwidthTotal: z.optional(z.string()),
+  compress: z._default(z.boolean(), false),
+  ownerMap: z.optional(z.string()),
+  groupMap: z.optional(z.string()),
+  chmod: z.optional(z.string()),
+  logFormat: z.optional(z.enum(['text', 'json'])),
 });
 
 function bytesASecond(option: string, text: string | undefined): number | undefined {
