@@ -7,7 +7,7 @@ import type { Problem } from '../core/problem.ts';
 import * as sys from '../kernel/sys.ts';
 import { Directories, maxDepth } from '../tree/directories.ts';
 import type { InodeRecord } from '../tree/records.ts';
-import { inlineMaxBytes } from '../wire/messages.ts';
+import { batchTargetBytes, inlineMaxBytes } from '../wire/messages.ts';
 import type { TreeView } from './view.ts';
 
 /** How often a content that changes under the reader is tried again at once. */
@@ -42,6 +42,9 @@ export interface Piece {
   readonly hole: number;
 }
 
+/** A message's worth of contents, the last of them being of any size. */
+const arenaBytes = batchTargetBytes + 2 * inlineMaxBytes;
+
 const noBytes = new Uint8Array(0);
 
 /** One thread's reader of one tree. Synchronous; `close` gives back every descriptor. */
@@ -53,7 +56,9 @@ export class Contents {
   readonly #after = new sys.Stat();
   /** O_NOATIME is refused to those who do not own the file. */
   #noAtime = sys.O_NOATIME;
-  readonly #buffer = Buffer.allocUnsafeSlow(inlineMaxBytes + 1);
+  /** Where contents are read to, one behind the other. */
+  #arena = Buffer.allocUnsafeSlow(arenaBytes);
+  #arenaAt = 0;
 
   constructor(view: TreeView, root: ByteString) {
     this.#view = view;
@@ -69,7 +74,12 @@ export class Contents {
     );
   }
 
-  /** Reads a file whole if it holds still and fits a message. */
+  /** Contents that were read are not needed any more: the memory that they are in may be used again. */
+  reuse(): void {
+    this.#arenaAt = 0;
+  }
+
+  /** Reads a file whole if it holds still and fits a message. Its bytes are there until `reuse`. */
   readWhole(record: InodeRecord): ReadResult {
     const fd = this.#openRegular(record);
     if (typeof fd !== 'number') return fd;
@@ -78,11 +88,17 @@ export class Contents {
         // The first attempt goes by what the file was when it was opened.
         if (attempt > 0 && sys.fstat(fd, this.#before) < 0) return this.#problem(record, 'read', -sys.EIO);
         if (this.#before.size > inlineMaxBytes) return { kind: 'unstable' };
-        const length = sys.pread(fd, this.#buffer, 0, this.#before.size + 1, 0);
+        const room = this.#before.size + 1;
+        if (this.#arenaAt + room > arenaBytes) {
+          this.#arena = Buffer.allocUnsafeSlow(arenaBytes);
+          this.#arenaAt = 0;
+        }
+        const length = sys.pread(fd, this.#arena, this.#arenaAt, room, 0);
         if (length < 0) return this.#problem(record, 'read', length);
         if (sys.fstat(fd, this.#after) < 0) return this.#problem(record, 'read', -sys.EIO);
         if (length === this.#before.size && unchanged(this.#before, this.#after)) {
-          const bytes = Uint8Array.prototype.slice.call(this.#buffer, 0, length);
+          const bytes = new Uint8Array(this.#arena.buffer, this.#arenaAt, length);
+          this.#arenaAt += length;
           return { kind: 'content', attributes: this.#attributes(this.#before, record, fd), bytes };
         }
       }

@@ -145,6 +145,7 @@ export class ReconcileWalk {
       }
     }
     this.#seq ??= this.#view.head;
+    this.#contents.reuse();
     const first = frame.after === '';
     const entries: ListedEntry[] = [];
     const large: InodeId[] = [];
@@ -195,6 +196,7 @@ export class ReconcileWalk {
   }
 
   #sendWanted(): WalkStep {
+    this.#contents.reuse();
     const files: WantedContent[] = [];
     const large: InodeId[] = [];
     const problems: Problem[] = [];
