@@ -182,7 +182,10 @@ export class ReconcileWalk {
       else {
         const read = this.#contents.readWhole(inode);
         if (read.kind === 'content') {
-          return { ...entry, attributes: read.attributes, content: { from: 'inline', bytes: read.bytes } };
+          // Property by property: a spread costs more than all else here (measured).
+          const { id, links, contentSeq } = inode;
+          const { attributes, bytes } = read;
+          return { name, id, links, contentSeq, attributes, content: { from: 'inline', bytes } };
         }
         if (read.kind === 'problem') problems.push(read.problem);
         else large.push(inode.id);
