@@ -2,11 +2,10 @@
 
 import * as z from 'zod/mini';
 import { FamError } from '../core/errors.ts';
-import { Mirror } from '../mirror/mirror.ts';
-import { openLog } from '../runtime/log.ts';
+import { prepare } from '../mirror/prepare.ts';
+import type { Log } from '../runtime/log.ts';
 import { parseBandwidth } from '../source/bandwidth.ts';
 import { attributeRules } from './attribute-options.ts';
-import { MirrorProgress } from './mirror-progress.ts';
 
 const mirrorOptions = z.object({
   rsh: z.optional(z.string()),
@@ -40,14 +39,7 @@ export async function mirrorCommand(
   given: object,
 ): Promise<void> {
   const options = mirrorOptions.parse(given);
-  const log = openLog(options.logFormat);
-  const stop = stopSignals();
-  let changed: () => void = () => {};
-  const mirror = await Mirror.start({
-    source,
-    destinations,
-    stateDir: options.state,
-    rsh: options.rsh,
+  const chosen = {
     // fam_mirror's users know it as an environment variable.
     init: options.init || process.env['INIT_MIRROR'] === '1',
     monitor: options.monitor,
@@ -55,11 +47,28 @@ export async function mirrorCommand(
     trustSource: options.trustSource,
     bandwidth: bytesASecond('--bandwidth', options.bandwidth),
     bandwidthTotal: bytesASecond('--bandwidth-total', options.bandwidthTotal),
-    compress: options.compress,
     attributeRules: attributeRules(options.ownerMap, options.groupMap, options.chmod),
-    log,
-    onChange: () => changed(),
+  };
+  const stop = stopSignals();
+  let open: (log: Log) => void = () => {};
+  const opened = new Promise<Log>((resolve) => {
+    open = resolve;
   });
+  const prepared = prepare({
+    source,
+    destinations,
+    stateDir: options.state,
+    rsh: options.rsh,
+    compress: options.compress,
+    onAgentLine: (replica, line) => {
+      void opened.then((log) => log.warn({ event: 'agent-log', replica }, line));
+    },
+  });
+  const { Mirror, MirrorProgress, openLog } = await theRest();
+  const log = openLog(options.logFormat);
+  open(log);
+  let changed: () => void = () => {};
+  const mirror = await Mirror.start({ ...chosen, log, onChange: () => changed() }, prepared);
   using progress = new MirrorProgress(mirror, options.logFormat);
   const inSync = new Promise<void>((resolve) => {
     changed = () => {
@@ -79,6 +88,14 @@ export async function mirrorCommand(
   log.info({ event: 'stopped' }, 'stopped');
   // The second signal ends what is still being flushed.
   process.exit(0);
+}
+
+/** Not loaded before ssh is on its way. A function of its own: in one with `using` tsc leaves these names as they are. */
+async function theRest() {
+  const { Mirror } = await import('../mirror/mirror.ts');
+  const { MirrorProgress } = await import('./mirror-progress.ts');
+  const { openLog } = await import('../runtime/log.ts');
+  return { Mirror, MirrorProgress, openLog };
 }
 
 /** The first SIGINT or SIGTERM asks for an orderly end, the second one for an end at once. */
