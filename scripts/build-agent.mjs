@@ -7,7 +7,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { brotliCompressSync, constants } from 'node:zlib';
 import { build } from 'esbuild';
-import { zodInEnglish } from './zod-in-english.mjs';
+import { addonLoaders, requireBanner } from './addon-loaders.mjs';
+import { lazyBuiltins } from './lazy-builtins.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const modules = join(root, 'node_modules');
@@ -61,57 +62,57 @@ function replaceFile(path, content) {
   renameSync(temp, path);
 }
 
-function packedAddons(name) {
-  const variants = {};
-  for (const arch of arches) {
-    for (const libc of ['glibc', 'musl']) {
-      const path = join(modules, addonFiles[name](arch, libc));
-      if (!existsSync(path)) continue;
-      const file = loadedPart(readFileSync(path));
-      variants[`${arch}-${libc}`] = {
-        sha256: createHash('sha256').update(file).digest('hex'),
-        packed: packed(file),
-      };
+/** What lies in the comment at the agent's end, and where: variants of addons by `<arch>-<libc>`. */
+class Payload {
+  #packs = [];
+
+  /** JavaScript: a function that gives the variants of an addon. To be run when everything has been added. */
+  add(name) {
+    const variants = {};
+    for (const arch of arches) {
+      for (const libc of ['glibc', 'musl']) {
+        const path = join(modules, addonFiles[name](arch, libc));
+        if (!existsSync(path)) continue;
+        const file = loadedPart(readFileSync(path));
+        const pack = packed(file);
+        this.#packs.push(pack);
+        variants[`${arch}-${libc}`] = {
+          sha256: createHash('sha256').update(file).digest('hex'),
+          pack,
+        };
+      }
     }
+    if (Object.keys(variants).length === 0)
+      throw new Error(`no build of ${name} is installed: npm ci --ignore-scripts`);
+    return () => this.#placed(variants);
   }
-  if (Object.keys(variants).length === 0)
-    throw new Error(`no build of ${name} is installed: npm ci --ignore-scripts`);
-  return variants;
+
+  #placed(variants) {
+    const placed = Object.entries(variants).map(([platform, { sha256, pack }]) => {
+      const following = this.#packs.slice(this.#packs.indexOf(pack)).join('');
+      return [platform, { sha256, fromEnd: following.length + 1, length: pack.length }];
+    });
+    return JSON.stringify(Object.fromEntries(placed));
+  }
+
+  /** The last line of the agent. */
+  get comment() {
+    return `//${this.#packs.join('')}\n`;
+  }
 }
 
-/** Replaces the places where koffi and lmdb look for their addons, and leaves out what no agent needs. */
-const agentParts = {
-  name: 'agent-parts',
-  setup({ onLoad, onResolve }) {
-    const loader = JSON.stringify(join(root, 'src/runtime/native-addon.ts'));
-    const module = (name, line) => ({
-      contents: `import { loadAddon } from ${loader};\nconst variants = ${JSON.stringify(packedAddons(name))};\n${line}\n`,
-      resolveDir: root,
-    });
-    onLoad({ filter: /\/koffi\/src\/static\.js$|\/koffi\/src\/koffi\/src\/static\.js$/ }, () =>
-      module('koffi', `export const loadStatic = () => loadAddon('koffi', variants);`),
-    );
-    onResolve({ filter: /\/static\.js$/ }, ({ importer, resolveDir }) =>
-      importer.includes('/node_modules/koffi/') ? { path: join(resolveDir, 'src/static.js') } : undefined,
-    );
-    onResolve({ filter: /^node-gyp-build-optional-packages$/ }, ({ importer }) => ({
-      path: importer.includes('/node_modules/lmdb/') ? 'lmdb' : 'none',
-      namespace: 'addon',
-    }));
-    onLoad({ filter: /^lmdb$/, namespace: 'addon' }, () =>
-      module('lmdb', `export default () => loadAddon('lmdb', variants);`),
-    );
-    // msgpackr is fast enough without its own addon, and says so by catching this.
-    onLoad({ filter: /^none$/, namespace: 'addon' }, () => ({
-      contents: `export default () => { throw new Error('not in the agent'); };`,
-    }));
-    onResolve({ filter: /^msgpackr-extract$/ }, () => ({ path: 'none', namespace: 'addon' }));
-  },
-};
+/** A module that loads what is packed in the payload. */
+function packedLoader(name, variants) {
+  const loader = JSON.stringify(join(root, 'src/runtime/native-addon.ts'));
+  return `import { loadAddon } from ${loader};\nconst variants = ${variants};\nexport default () => loadAddon('${name}', variants);\n`;
+}
 
 /** Bundles `entry` with everything it imports into one module at `outfile`; returns its size and sha256. */
 export async function bundleAgent(entry, outfile) {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const payload = new Payload();
+  const koffi = payload.add('koffi');
+  const lmdb = payload.add('lmdb');
   const { outputFiles } = await build({
     entryPoints: [entry],
     outfile,
@@ -122,20 +123,18 @@ export async function bundleAgent(entry, outfile) {
     platform: 'node',
     target: 'node20.19',
     format: 'esm',
-    charset: 'utf8',
+    // V8 reads ASCII faster than anything else.
+    charset: 'ascii',
     legalComments: 'none',
     logLevel: 'warning',
     define: { famIsBundle: 'true', famBundleVersion: JSON.stringify(version) },
-    // CommonJS modules inside need these names.
-    banner: {
-      js: [
-        `import { createRequire as famCreateRequire } from 'node:module';`,
-        'const require = famCreateRequire(import.meta.url);',
-      ].join(' '),
-    },
-    plugins: [agentParts, zodInEnglish],
+    banner: { js: requireBanner },
+    plugins: [
+      addonLoaders({ koffi: packedLoader('koffi', koffi()), lmdb: packedLoader('lmdb', lmdb()) }),
+      lazyBuiltins,
+    ],
   });
-  const code = Buffer.from(outputFiles[0].contents);
+  const code = Buffer.concat([outputFiles[0].contents, Buffer.from(payload.comment)]);
   mkdirSync(dirname(outfile), { recursive: true });
   replaceFile(outfile, code);
   return { bytes: code.length, sha256: createHash('sha256').update(code).digest('hex') };

@@ -1,11 +1,12 @@
 // Bundles what tsc wrote: each entry below dist/ becomes one file, with what they share in dist/chunk/. A command and its
-// threads then load a few modules in place of two hundred, which is most of the time that starting takes.
+// threads then load a few modules in place of two hundred, which is most of the time that starting takes. Packages are bundled too; their native addons stay where npm has put them.
 
 import { rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { zodInEnglish } from './zod-in-english.mjs';
+import { addonLoaders, requireBanner } from './addon-loaders.mjs';
+import { lazyBuiltins } from './lazy-builtins.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
@@ -33,11 +34,18 @@ await build({
   platform: 'node',
   target: 'node20.19',
   format: 'esm',
-  charset: 'utf8',
+  charset: 'ascii',
   sourcemap: true,
   legalComments: 'none',
   logLevel: 'warning',
-  plugins: [zodInEnglish],
-  // Addons find their binaries beside themselves, and CommonJS packages need a `require` of their own.
-  external: ['koffi', 'lmdb', 'msgpackr', 'commander', 'cli-progress', 'pino', 'minimatch'],
+  banner: { js: requireBanner },
+  plugins: [
+    addonLoaders({ koffi: installedLoader('koffiAddon'), lmdb: installedLoader('lmdbAddon') }),
+    lazyBuiltins,
+  ],
 });
+
+/** A module that loads what npm has installed. */
+function installedLoader(name) {
+  return `export { ${name} as default } from ${JSON.stringify(join(root, 'src/runtime/installed-addon.ts'))};\n`;
+}

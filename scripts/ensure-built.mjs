@@ -77,7 +77,8 @@ function isBuilt() {
     'package-lock.json',
     'scripts/build-agent.mjs',
     'scripts/bundle.mjs',
-    'scripts/zod-in-english.mjs',
+    'scripts/addon-loaders.mjs',
+    'scripts/lazy-builtins.mjs',
   ];
   return inputs.every((input) => newest(join(root, input)) < stamp.mtimeMs);
 }

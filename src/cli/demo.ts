@@ -18,6 +18,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Mirror } from '../mirror/mirror.ts';
+import { prepare } from '../mirror/prepare.ts';
 import { openLog } from '../runtime/log.ts';
 import { fillDemoTree } from './demo-tree.ts';
 import { MirrorProgress } from './mirror-progress.ts';
@@ -35,18 +36,25 @@ export async function demoCommand(): Promise<void> {
   console.log(`source   ${source} (${files} real files)`);
   for (const replica of replicas) console.log(`replica  ${replica}`);
   let changed: () => void = () => {};
-  const mirror = await Mirror.start({
+  const log = openLog('text');
+  const prepared = prepare({
     source,
     destinations: replicas,
     stateDir: join(folder, 'state'),
     rsh: undefined,
-    init: false,
-    monitor: undefined,
-    durability: 'batch',
-    trustSource: false,
-    log: openLog('text'),
-    onChange: () => changed(),
+    onAgentLine: (replica, line) => log.warn({ event: 'agent-log', replica }, line),
   });
+  const mirror = await Mirror.start(
+    {
+      init: false,
+      monitor: undefined,
+      durability: 'batch',
+      trustSource: false,
+      log,
+      onChange: () => changed(),
+    },
+    prepared,
+  );
   const interrupted = new Promise<void>((resolve) => {
     process.once('SIGINT', resolve);
     process.once('SIGTERM', resolve);

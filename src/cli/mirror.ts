@@ -1,28 +1,27 @@
 // `fam mirror SRC DEST...`
 
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { FamError } from '../core/errors.ts';
-import { Mirror } from '../mirror/mirror.ts';
-import { openLog } from '../runtime/log.ts';
+import { prepare } from '../mirror/prepare.ts';
+import type { Log } from '../runtime/log.ts';
 import { parseBandwidth } from '../source/bandwidth.ts';
 import { attributeRules } from './attribute-options.ts';
-import { MirrorProgress } from './mirror-progress.ts';
 
 const mirrorOptions = z.object({
-  rsh: z.string().optional(),
-  state: z.string().optional(),
-  init: z.boolean().default(false),
-  once: z.boolean().default(false),
-  trustSource: z.boolean().default(false),
-  monitor: z.enum(['fanotify', 'inotify']).optional(),
+  rsh: z.optional(z.string()),
+  state: z.optional(z.string()),
+  init: z._default(z.boolean(), false),
+  once: z._default(z.boolean(), false),
+  trustSource: z._default(z.boolean(), false),
+  monitor: z.optional(z.enum(['fanotify', 'inotify'])),
   durability: z.enum(['none', 'batch', 'file']),
-  bandwidth: z.string().optional(),
-  bandwidthTotal: z.string().optional(),
-  compress: z.boolean().default(false),
-  ownerMap: z.string().optional(),
-  groupMap: z.string().optional(),
-  chmod: z.string().optional(),
-  logFormat: z.enum(['text', 'json']).optional(),
+  bandwidth: z.optional(z.string()),
+  bandwidthTotal: z.optional(z.string()),
+  compress: z._default(z.boolean(), false),
+  ownerMap: z.optional(z.string()),
+  groupMap: z.optional(z.string()),
+  chmod: z.optional(z.string()),
+  logFormat: z.optional(z.enum(['text', 'json'])),
 });
 
 function bytesASecond(option: string, text: string | undefined): number | undefined {
@@ -40,14 +39,7 @@ export async function mirrorCommand(
   given: object,
 ): Promise<void> {
   const options = mirrorOptions.parse(given);
-  const log = openLog(options.logFormat);
-  const stop = stopSignals();
-  let changed: () => void = () => {};
-  const mirror = await Mirror.start({
-    source,
-    destinations,
-    stateDir: options.state,
-    rsh: options.rsh,
+  const chosen = {
     // fam_mirror's users know it as an environment variable.
     init: options.init || process.env['INIT_MIRROR'] === '1',
     monitor: options.monitor,
@@ -55,11 +47,28 @@ export async function mirrorCommand(
     trustSource: options.trustSource,
     bandwidth: bytesASecond('--bandwidth', options.bandwidth),
     bandwidthTotal: bytesASecond('--bandwidth-total', options.bandwidthTotal),
-    compress: options.compress,
     attributeRules: attributeRules(options.ownerMap, options.groupMap, options.chmod),
-    log,
-    onChange: () => changed(),
+  };
+  const stop = stopSignals();
+  let open: (log: Log) => void = () => {};
+  const opened = new Promise<Log>((resolve) => {
+    open = resolve;
   });
+  const prepared = prepare({
+    source,
+    destinations,
+    stateDir: options.state,
+    rsh: options.rsh,
+    compress: options.compress,
+    onAgentLine: (replica, line) => {
+      void opened.then((log) => log.warn({ event: 'agent-log', replica }, line));
+    },
+  });
+  const { Mirror, MirrorProgress, openLog } = await theRest();
+  const log = openLog(options.logFormat);
+  open(log);
+  let changed: () => void = () => {};
+  const mirror = await Mirror.start({ ...chosen, log, onChange: () => changed() }, prepared);
   using progress = new MirrorProgress(mirror, options.logFormat);
   const inSync = new Promise<void>((resolve) => {
     changed = () => {
@@ -79,6 +88,14 @@ export async function mirrorCommand(
   log.info({ event: 'stopped' }, 'stopped');
   // The second signal ends what is still being flushed.
   process.exit(0);
+}
+
+/** Not loaded before ssh is on its way. A function of its own: in one with `using` tsc leaves these names as they are. */
+async function theRest() {
+  const { Mirror } = await import('../mirror/mirror.ts');
+  const { MirrorProgress } = await import('./mirror-progress.ts');
+  const { openLog } = await import('../runtime/log.ts');
+  return { Mirror, MirrorProgress, openLog };
 }
 
 /** The first SIGINT or SIGTERM asks for an orderly end, the second one for an end at once. */

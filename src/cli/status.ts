@@ -1,12 +1,12 @@
 // `fam status`
 
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { askStatus } from '../control/client.ts';
 import type { MirrorStatus, ReplicaStatus } from '../control/status.ts';
 import { oneLine } from '../core/one-line.ts';
 import { chooseState } from './state-option.ts';
 
-const statusOptions = z.object({ state: z.string().optional(), json: z.boolean().default(false) });
+const statusOptions = z.object({ state: z.optional(z.string()), json: z._default(z.boolean(), false) });
 
 /** @throws FamError NOT_RUNNING */
 export async function statusCommand(source: string | undefined, given: object): Promise<void> {

@@ -1,13 +1,13 @@
 // `fam wait`: the barrier.
 
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { askWait } from '../control/client.ts';
 import { FamError } from '../core/errors.ts';
 import { chooseState } from './state-option.ts';
 
 const waitOptions = z.object({
-  state: z.string().optional(),
-  timeout: z.coerce.number().nonnegative(),
+  state: z.optional(z.string()),
+  timeout: z.coerce.number().check(z.nonnegative()),
 });
 
 /** Exit 0 when everything is there; TIMEOUT names who is not. @throws FamError */

@@ -1,7 +1,7 @@
 // `fam watch PATH...`
 
 import { once } from 'node:events';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { FamError } from '../core/errors.ts';
 import { openLog } from '../runtime/log.ts';
 import { type WatchEvent, type WatchEventType, watchEventTypes } from '../watch/event.ts';
@@ -10,20 +10,20 @@ import { CommandRunner } from './watch-command-runner.ts';
 import { jsonLine, textLine } from './watch-lines.ts';
 
 const watchOptions = z.object({
-  json: z.boolean().default(false),
-  events: z.string().optional(),
-  filter: z.array(z.string()).default([]),
-  initial: z.boolean().default(false),
-  recursive: z.boolean().default(true),
-  follow: z.boolean().default(false),
-  executions: z.boolean().default(false),
-  exec: z.string().optional(),
-  restart: z.boolean().default(false),
-  once: z.boolean().default(false),
-  timeout: z.coerce.number().positive().optional(),
-  settle: z.coerce.number().nonnegative().optional(),
-  monitor: z.enum(['fanotify', 'inotify']).optional(),
-  logFormat: z.enum(['text', 'json']).optional(),
+  json: z._default(z.boolean(), false),
+  events: z.optional(z.string()),
+  filter: z._default(z.array(z.string()), []),
+  initial: z._default(z.boolean(), false),
+  recursive: z._default(z.boolean(), true),
+  follow: z._default(z.boolean(), false),
+  executions: z._default(z.boolean(), false),
+  exec: z.optional(z.string()),
+  restart: z._default(z.boolean(), false),
+  once: z._default(z.boolean(), false),
+  timeout: z.optional(z.coerce.number().check(z.positive())),
+  settle: z.optional(z.coerce.number().check(z.nonnegative())),
+  monitor: z.optional(z.enum(['fanotify', 'inotify'])),
+  logFormat: z.optional(z.enum(['text', 'json'])),
 });
 type Options = z.infer<typeof watchOptions>;
 

@@ -3,7 +3,7 @@
 import { rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { FamError } from '../core/errors.ts';
 import type { MirrorStatus, WaitResult } from './status.ts';
 
@@ -18,7 +18,9 @@ export interface Controlled {
   wait(timeoutMs: number, signal: AbortSignal): Promise<WaitResult>;
 }
 
-const waitQuery = z.object({ timeoutMs: z.coerce.number().nonnegative().max(86_400_000).default(60_000) });
+const waitQuery = z.object({
+  timeoutMs: z._default(z.coerce.number().check(z.nonnegative(), z.maximum(86_400_000)), 60_000),
+});
 
 /** Listens in the state folder; whoever may enter that folder (0700) may ask. Returns what closes it. */
 export async function serveControl(stateDir: string, mirror: Controlled): Promise<() => Promise<void>> {
@@ -33,7 +35,7 @@ export async function serveControl(stateDir: string, mirror: Controlled): Promis
   rmSync(path, { force: true });
   const server = createServer((request, response) => {
     answer(mirror, request, response).catch((error: unknown) => {
-      reply(response, error instanceof z.ZodError ? 400 : 500, { error: String(error) });
+      reply(response, 500, { error: String(error) });
     });
   });
   await new Promise<void>((resolve, reject) => {
@@ -52,10 +54,14 @@ async function answer(mirror: Controlled, request: IncomingMessage, response: Se
   const asked = `${request.method} ${pathname}`;
   if (asked === 'GET /status') reply(response, 200, mirror.status());
   else if (asked === 'POST /wait') {
-    const { timeoutMs } = waitQuery.parse(Object.fromEntries(searchParams));
+    const query = waitQuery.safeParse(Object.fromEntries(searchParams));
+    if (!query.success) {
+      reply(response, 400, { error: 'timeoutMs takes 0 to 86400000 milliseconds' });
+      return;
+    }
     const gone = new AbortController();
     response.once('close', () => gone.abort());
-    reply(response, 200, await mirror.wait(timeoutMs, gone.signal));
+    reply(response, 200, await mirror.wait(query.data.timeoutMs, gone.signal));
   } else reply(response, 404, { error: `no ${asked} here: GET /status, POST /wait?timeoutMs=N` });
 }
 

@@ -1,7 +1,7 @@
 // control/: what a running mirror tells of itself and does on request: HTTP over a Unix socket in the state
 // folder. Imports core, runtime. This file is the shape of `GET /status`, for server and client alike.
 
-import { z } from 'zod';
+import * as z from 'zod/mini';
 
 const replicaStatus = z.object({
   replica: z.string(),
@@ -13,7 +13,7 @@ const replicaStatus = z.object({
   behind: z.number(),
   owedFiles: z.number(),
   /** Seconds since the replica last had everything; 0 when it has, null before it ever had. */
-  lagSeconds: z.number().nullable(),
+  lagSeconds: z.nullable(z.number()),
   /** Sent to it in this session. */
   files: z.number(),
   bytes: z.number(),
@@ -21,17 +21,17 @@ const replicaStatus = z.object({
   problems: z.number(),
   /** Capabilities that it lacks, by name. */
   lacks: z.array(z.string()),
-  lastError: z.string().nullable(),
+  lastError: z.nullable(z.string()),
   /** Seconds until the next attempt, while `lost`. */
-  retryInSeconds: z.number().nullable(),
+  retryInSeconds: z.nullable(z.number()),
 });
 
 export const mirrorStatus = z.object({
   version: z.string(),
   pid: z.number(),
   source: z.string(),
-  monitor: z.enum(['fanotify', 'inotify']).nullable(),
-  monitorReason: z.string().nullable(),
+  monitor: z.nullable(z.enum(['fanotify', 'inotify'])),
+  monitorReason: z.nullable(z.string()),
   /** What the monitor cannot see, or sees in another way than the rest: network and FUSE file systems, too few watches. */
   warnings: z.array(z.string()),
   /** The first scan after the start is still running. */

@@ -3,10 +3,20 @@
 import { addressOf, syscall1, syscall2, syscall3, syscall4, syscall6 } from './ffi.ts';
 import { nr } from './syscall-numbers.ts';
 
+// Where the memory is that was used last: whoever reads or writes mostly goes on in the same piece, and asking costs a BigInt.
+let lastMemory: ArrayBufferLike | undefined;
+let lastAddress = 0;
+
 function within(buffer: Uint8Array, offset: number, length: number): number {
-  // The kernel writes where it is told to: outside the buffer this would be somebody else's memory.
+  // The kernel writes where it is told to: outside the buffer this would be somebody else's memory. Memory that was handed
+  // to another thread leaves a buffer without length behind, and so nothing to be inside of.
   if (offset < 0 || length < 0 || offset + length > buffer.length) throw new RangeError('outside the buffer');
-  return addressOf(buffer) + offset;
+  const { byteOffset } = buffer;
+  if (buffer.buffer !== lastMemory) {
+    lastAddress = addressOf(buffer) - byteOffset;
+    lastMemory = buffer.buffer;
+  }
+  return lastAddress + byteOffset + offset;
 }
 
 /** Reads at the file's own position. Bytes read, 0 at the end. */

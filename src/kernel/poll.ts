@@ -72,3 +72,11 @@ export function fionread(fd: number): number {
   const result = syscall3(nr.ioctl, fd, FIONREAD, scratchAddress);
   return result < 0 ? result : scratch.readInt32LE(0);
 }
+
+/** F_SETPIPE_SZ (linux/fcntl.h) */
+const setPipeSize = 1031;
+
+/** Asks for a pipe that holds so many bytes; what is no pipe stays as it is. The bytes that it holds from now on, or -errno. */
+export function resizePipe(fd: number, bytes: number): number {
+  return syscall3(nr.fcntl, fd, setPipeSize, bytes);
+}

@@ -1,13 +1,10 @@
 // mirror/: composes a running mirror out of the other rooms, and is the only one that knows them all:
 // tree thread -> reader thread -> sessions -> links -> agents.
 
-import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
-import { basename, dirname, join, resolve, sep } from 'node:path';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { type Controlled, serveControl } from '../control/server.ts';
 import type { MirrorStatus, WaitResult } from '../control/status.ts';
 import type { Seq } from '../core/attributes.ts';
-import { FamError } from '../core/errors.ts';
 import { bytesOfText, displayBytes } from '../core/name.ts';
 import type { Log } from '../runtime/log.ts';
 import { packageVersion } from '../runtime/version.ts';
@@ -15,13 +12,9 @@ import { ReaderThread } from '../source/reader-thread.ts';
 import type { SessionOptions } from '../source/session.ts';
 import type { Condition } from '../source/tree-messages.ts';
 import { type TreeEvent, TreeThread } from '../source/tree-thread.ts';
-import { type Destination, parseDestination, showDestination } from '../transport/destination.ts';
-import { EagerTransport } from '../transport/eager.ts';
 import type { Transport } from '../transport/link.ts';
-import { LocalTransport } from '../transport/local.ts';
-import { SshTransport } from '../transport/ssh.ts';
+import type { Prepared } from './prepare.ts';
 import { ReplicaRunner } from './replica-runner.ts';
-import { stateFolderOf } from './state-folder.ts';
 
 /** Quiet time after which a file that is held open is sent. An upload that pauses for longer is seen as far as it has come. */
 const settleMs = 500;
@@ -38,14 +31,6 @@ const lastingConditions: ReadonlySet<Condition['code']> = new Set([
 ]);
 
 export interface MirrorOptions {
-  /** The source, as text; a folder. */
-  readonly source: string;
-  /** `host:path`, `user@host:path` or a local path; one or more. */
-  readonly destinations: readonly string[];
-  /** State folder; default by the source's path (state-folder.ts). */
-  readonly stateDir: string | undefined;
-  /** The ssh command, as rsync's -e takes it. */
-  readonly rsh: string | undefined;
   /** Consent to move what the source lacks to the replicas' trash (I5). */
   readonly init: boolean;
   readonly monitor: 'fanotify' | 'inotify' | undefined;
@@ -56,8 +41,6 @@ export interface MirrorOptions {
   readonly bandwidth?: number | undefined;
   readonly bandwidthTotal?: number | undefined;
   readonly attributeRules?: SessionOptions['attributeRules'];
-  /** Let ssh compress what it carries. */
-  readonly compress?: boolean;
   readonly log: Log;
   /** Called whenever something that `status` tells has changed. */
   readonly onChange?: () => void;
@@ -104,20 +87,11 @@ export class Mirror implements Controlled {
     this.#reader = new ReaderThread(data, (error) => reject(error));
   }
 
-  /** Places the mark, opens the state and begins to connect; returns when the tree is being watched. */
-  static async start(options: MirrorOptions): Promise<Mirror> {
-    const source = sourceFolder(options.source);
-    const destinations = options.destinations.map(parseDestination);
-    for (const destination of destinations) refuseOverlap(source, destination);
-    const stateDir = stateFolder(options.stateDir ?? stateFolderOf(source), source);
-    const transports = destinations.map(
-      (destination) => new EagerTransport(transportTo(destination, options)),
-    );
+  /** Places the mark and opens the state; returns when the tree is being watched. Abandons what was prepared if that fails. */
+  static async start(options: MirrorOptions, prepared: Prepared): Promise<Mirror> {
+    const { source, stateDir, transports } = prepared;
     let onEvent: (event: TreeEvent) => void = () => {};
     const { port1: readerPort, port2: treePort } = new MessageChannel();
-    const abandon = async (): Promise<void> => {
-      await Promise.all(transports.map((transport) => transport.abandon()));
-    };
     const tree = await TreeThread.start(
       {
         root: bytesOfText(source),
@@ -130,7 +104,7 @@ export class Mirror implements Controlled {
       },
       (event) => onEvent(event),
     ).catch(async (error: unknown) => {
-      await abandon();
+      await prepared.abandon();
       throw error;
     });
     const mirror = new Mirror(options, source, stateDir, tree, treePort);
@@ -143,7 +117,7 @@ export class Mirror implements Controlled {
     try {
       mirror.#closeControl = await serveControl(stateDir, mirror);
     } catch (error) {
-      await abandon();
+      await prepared.abandon();
       await mirror.close(false);
       throw error;
     }
@@ -311,86 +285,4 @@ export class Mirror implements Controlled {
       signal.addEventListener('abort', done);
     });
   }
-}
-
-function transportTo(destination: Destination, options: MirrorOptions): Transport {
-  const replica = showDestination(destination);
-  const onLogLine = (line: string): void => {
-    options.log.warn({ event: 'agent-log', replica }, line);
-  };
-  if (destination.kind === 'local') return new LocalTransport(destination.path, { onLogLine });
-  // ssh compresses well enough, and no peer has to understand one more format.
-  const rsh = options.compress === true ? `${options.rsh ?? 'ssh'} -C` : options.rsh;
-  return new SshTransport(destination.userHost, destination.path, {
-    ...(rsh === undefined ? {} : { rsh }),
-    onLogLine,
-  });
-}
-
-/** The source's real path. */
-function sourceFolder(given: string): string {
-  try {
-    const path = realpathSync(given);
-    if (!statSync(path).isDirectory()) {
-      throw new FamError(
-        'SOURCE_NOT_DIRECTORY',
-        `${given} is not a folder: fam mirrors folders; name the one that holds it`,
-      );
-    }
-    return path;
-  } catch (cause) {
-    if (cause instanceof FamError) throw cause;
-    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-    if (code === 'ENOENT' || code === 'ENOTDIR') {
-      throw new FamError(
-        'SOURCE_MISSING',
-        `${given} does not exist: check the path, or mount what should be there`,
-        { cause },
-      );
-    }
-    throw new FamError(
-      'SOURCE_UNREADABLE',
-      `${given} cannot be read (${String(code)}): run fam as a user who may`,
-      { cause },
-    );
-  }
-}
-
-function stateFolder(path: string, source: string): string {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    throw new FamError(
-      'STATE_UNUSABLE',
-      `the state folder ${path} cannot be made: name another with --state`,
-      { cause },
-    );
-  }
-  const real = realpathSync(path);
-  if (isWithin(real, source)) {
-    throw new FamError(
-      'OVERLAP',
-      `the state folder ${path} lies inside the source ${source}: name another with --state`,
-    );
-  }
-  return real;
-}
-
-function refuseOverlap(source: string, destination: Destination): void {
-  if (destination.kind !== 'local') return;
-  const real = realPathOrParent(resolve(destination.path));
-  if (isWithin(real, source) || isWithin(source, real)) {
-    throw new FamError('OVERLAP', `${destination.path} and the source ${source} lie within one another`);
-  }
-}
-
-/** The real path of what may not exist yet. */
-function realPathOrParent(path: string): string {
-  if (existsSync(path)) return realpathSync(path);
-  const parent = dirname(path);
-  return parent === path ? path : join(realPathOrParent(parent), basename(path));
-}
-
-function isWithin(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
 }

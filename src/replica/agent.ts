@@ -77,8 +77,9 @@ class Agent {
       if (heartbeat === 'ping') this.#link.send(pong);
       return;
     }
-    // The frame may be a view of a buffer that the link goes on using: a copy can be handed to the other thread.
-    this.#waiting.push(new Uint8Array(frame));
+    // A frame that has its buffer to itself can be handed to the other thread; what is a view of a larger one is copied.
+    const isAlone = frame.length === frame.buffer.byteLength;
+    this.#waiting.push(isAlone ? frame : new Uint8Array(frame));
     this.#forward();
   }
 

@@ -2,7 +2,7 @@
 
 import { type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
 import { FamError } from '../core/errors.ts';
-import { check } from '../kernel/sys.ts';
+import { check, resizePipe } from '../kernel/sys.ts';
 import { workerFile } from '../runtime/worker-file.ts';
 import { TreeStore } from '../tree/store.ts';
 import { decodeToAgent, encode } from '../wire/codec.ts';
@@ -166,6 +166,8 @@ async function serve(port: MessagePort, data: ApplierData): Promise<void> {
     });
   });
 
+  // What the source sends waits in the kernel, where sshd (which copies its queue about) can put it and go on.
+  resizePipe(0, 1024 * 1024);
   try {
     home = await openLocked();
     if (ended) home.close();

@@ -4,7 +4,7 @@
 
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { type InodeId, Kind, type Seq } from '../core/attributes.ts';
 import type { Operation, Place } from '../core/plan-operation.ts';
 import { nameSchema } from './records.ts';
@@ -22,7 +22,7 @@ export interface Placement extends Place {
 /** `parent/name`, as keys are made of places everywhere. */
 export type Placements = ReadonlyMap<string, Placement>;
 
-const number = z.number().int();
+const number = z.int();
 const schema = z.array(z.tuple([number, nameSchema, number, number, z.enum(Kind), number, number, number]));
 
 /** u8 1 (a batch is being applied) or 0, u32 length, JSON: what `schema` says. */

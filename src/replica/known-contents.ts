@@ -1,7 +1,7 @@
 // Which large contents the replica has, in the source's own words (`version`), and how each file looked when it was put in place: as
 // long as it looks the same, nobody has to read it to know what is in it.
 
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { type InodeId, Kind, type Seq } from '../core/attributes.ts';
 import type { Change } from '../core/change.ts';
 import type { Stat } from '../kernel/sys.ts';

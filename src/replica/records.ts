@@ -1,6 +1,6 @@
 // The replica's records in the store: what a plan reads, what a plan changes, and the state that a session begins with.
 
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { type InodeId, rootId, type Seq } from '../core/attributes.ts';
 import { asName, type ByteString, type Name } from '../core/name.ts';
 import type { DeferredEntry, PlannedInode, ReplicaView } from '../core/plan-operation.ts';
@@ -26,14 +26,12 @@ export interface ReplicaMemory {
   readonly deferred: readonly DeferredEntry[];
 }
 
-const seq = z.number().int().nonnegative();
+const seq = z.int().check(z.nonnegative());
 /** A name in what is stored as JSON. */
-export const nameSchema = z.string().transform((text, context): Name => {
-  const made = asName(text);
-  if (made !== undefined) return made;
-  context.addIssue('not a name');
-  return z.NEVER;
-});
+export const nameSchema = z.custom<Name>(
+  (value) => typeof value === 'string' && asName(value) !== undefined,
+  'not a name',
+);
 const memorySchema = z.object({
   sourceId: z.string(),
   epoch: seq,

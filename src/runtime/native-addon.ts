@@ -1,5 +1,5 @@
-// Native addons inside the one-file agent: packed as text, unpacked once into a folder of ours by content
-// hash, and loaded from there. Outside the bundle nobody imports this file (scripts/build-agent.mjs does).
+// Native addons inside the one-file agent: packed as text in a comment at its end, which costs next to nothing to skip,
+// unpacked once into a folder of ours by content hash, and loaded from there. Outside the bundle nobody imports this file (scripts/build-agent.mjs does).
 
 import { createHash } from 'node:crypto';
 import {
@@ -23,8 +23,9 @@ import { cachePlaces, ensureOwnFolder, isOurs } from './own-folder.ts';
 export interface PackedAddon {
   /** Of the unpacked file, hex. */
   readonly sha256: string;
-  /** The file, brotli, base64. */
-  readonly packed: string;
+  /** Where the file lies in the agent, in brotli and base64: bytes from the agent's end to its beginning, and its length. */
+  readonly fromEnd: number;
+  readonly length: number;
 }
 
 const require = createRequire(import.meta.url);
@@ -65,7 +66,7 @@ function unpack(folder: string, name: string, addon: PackedAddon): string {
   const temp = `${path}.${process.pid}.${threadId}`;
   try {
     // RACE: `wx` never follows or opens what somebody put there; the rename replaces whatever has the final name.
-    writeFileSync(temp, brotliDecompressSync(Buffer.from(addon.packed, 'base64')), {
+    writeFileSync(temp, brotliDecompressSync(packedBytes(addon)), {
       flag: 'wx',
       mode: 0o700,
     });
@@ -80,6 +81,11 @@ function unpack(folder: string, name: string, addon: PackedAddon): string {
   }
   if (!isIntact(path, addon.sha256)) throw new Error(`${path} does not hold what was written to it`);
   return path;
+}
+
+function packedBytes({ fromEnd, length }: PackedAddon): Buffer {
+  const agent = readFileSync(fileURLToPath(import.meta.url), 'latin1');
+  return Buffer.from(agent.slice(agent.length - fromEnd, agent.length - fromEnd + length), 'base64');
 }
 
 /** RACE: between this check and the load nobody but us can change the file: it and its folder are ours alone. */

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import * as z from 'zod/mini';
 
 /** Defined only inside the one-file agent, which has no package.json beside it (scripts/build-agent.mjs). */
 declare const famBundleVersion: string | undefined;
@@ -8,5 +7,9 @@ declare const famBundleVersion: string | undefined;
 export function packageVersion(): string {
   if (typeof famBundleVersion !== 'undefined') return famBundleVersion;
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return z.object({ version: z.string() }).parse(JSON.parse(text)).version;
+  const found: unknown = JSON.parse(text);
+  const version =
+    typeof found === 'object' && found !== null && 'version' in found ? found.version : undefined;
+  if (typeof version !== 'string') throw new Error('package.json has no version');
+  return version;
 }

@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import type { InodeId, Seq } from '../core/attributes.ts';
 import { digestBytes, digestKeyBytes } from '../wire/messages.ts';
 import type { OpenContent } from './contents.ts';

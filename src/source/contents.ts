@@ -7,7 +7,7 @@ import type { Problem } from '../core/problem.ts';
 import * as sys from '../kernel/sys.ts';
 import { Directories, maxDepth } from '../tree/directories.ts';
 import type { InodeRecord } from '../tree/records.ts';
-import { inlineMaxBytes } from '../wire/messages.ts';
+import { batchTargetBytes, inlineMaxBytes } from '../wire/messages.ts';
 import type { TreeView } from './view.ts';
 
 /** How often a content that changes under the reader is tried again at once. */
@@ -26,6 +26,11 @@ export type OpenResult =
   | { readonly kind: 'moved' }
   | { readonly kind: 'problem'; readonly problem: Problem };
 
+type Unopened = Extract<ReadResult, { kind: 'moved' | 'problem' }>;
+
+/** What tells whether a file's content has changed. */
+type FileState = Pick<sys.Stat, 'size' | 'mtimeS' | 'mtimeNs' | 'ctimeS' | 'ctimeNs'>;
+
 /** A file held open for streaming, and what it was when it was opened. */
 export interface OpenContent {
   readonly fd: number;
@@ -42,6 +47,9 @@ export interface Piece {
   readonly hole: number;
 }
 
+/** A message's worth of contents, the last of them being of any size. */
+const arenaBytes = batchTargetBytes + 2 * inlineMaxBytes;
+
 const noBytes = new Uint8Array(0);
 
 /** One thread's reader of one tree. Synchronous; `close` gives back every descriptor. */
@@ -53,7 +61,9 @@ export class Contents {
   readonly #after = new sys.Stat();
   /** O_NOATIME is refused to those who do not own the file. */
   #noAtime = sys.O_NOATIME;
-  readonly #buffer = Buffer.allocUnsafeSlow(inlineMaxBytes + 1);
+  /** Where contents are read to, one behind the other. */
+  #arena = Buffer.allocUnsafeSlow(arenaBytes);
+  #arenaAt = 0;
 
   constructor(view: TreeView, root: ByteString) {
     this.#view = view;
@@ -69,27 +79,48 @@ export class Contents {
     );
   }
 
-  /** Reads a file whole if it holds still and fits a message. */
+  /** Contents that were read are not needed any more: the memory that they are in may be used again. */
+  reuse(): void {
+    this.#arenaAt = 0;
+  }
+
+  /** Reads a file whole if it holds still and fits a message. Its bytes are there until `reuse`. */
   readWhole(record: InodeRecord): ReadResult {
-    const fd = this.#openRegular(record);
+    const fd = this.#openName(record);
     if (typeof fd !== 'number') return fd;
     try {
+      // Mostly the file is still what it was when it was recorded, and then nothing changed while it was read. What was opened need
+      // not be a file any more: that fails, or is found out by the look behind it.
+      const atOnce = this.#read(fd, record, record);
+      if (atOnce !== undefined && atOnce.kind !== 'problem') return atOnce;
       for (let attempt = 0; attempt < stableReadAttempts; attempt++) {
-        // The first attempt goes by what the file was when it was opened.
-        if (attempt > 0 && sys.fstat(fd, this.#before) < 0) return this.#problem(record, 'read', -sys.EIO);
+        if (!this.#isStill(fd, record, this.#before)) return { kind: 'moved' };
         if (this.#before.size > inlineMaxBytes) return { kind: 'unstable' };
-        const length = sys.pread(fd, this.#buffer, 0, this.#before.size + 1, 0);
-        if (length < 0) return this.#problem(record, 'read', length);
-        if (sys.fstat(fd, this.#after) < 0) return this.#problem(record, 'read', -sys.EIO);
-        if (length === this.#before.size && unchanged(this.#before, this.#after)) {
-          const bytes = Uint8Array.prototype.slice.call(this.#buffer, 0, length);
-          return { kind: 'content', attributes: this.#attributes(this.#before, record, fd), bytes };
-        }
+        const read = this.#read(fd, this.#before, record);
+        if (read !== undefined) return read;
       }
       return { kind: 'unstable' };
     } finally {
       sys.close(fd);
     }
+  }
+
+  /** Reads a file that was like this before; undefined when it is not any more. */
+  #read(fd: number, before: FileState, record: InodeRecord): ReadResult | undefined {
+    const room = before.size + 1;
+    if (before.size > inlineMaxBytes) return undefined;
+    if (this.#arenaAt + room > arenaBytes) {
+      this.#arena = Buffer.allocUnsafeSlow(arenaBytes);
+      this.#arenaAt = 0;
+    }
+    const length = sys.pread(fd, this.#arena, this.#arenaAt, room, 0);
+    if (length < 0) return this.#problem(record, 'read', length);
+    const after = this.#after;
+    if (!this.#isStill(fd, record, after)) return { kind: 'moved' };
+    if (length !== before.size || !unchanged(before, after)) return undefined;
+    const bytes = new Uint8Array(this.#arena.buffer, this.#arenaAt, length);
+    this.#arenaAt += length;
+    return { kind: 'content', attributes: this.#attributes(after, record, fd), bytes };
   }
 
   /** Opens a file for streaming; `close` the content afterwards. */
@@ -192,32 +223,38 @@ export class Contents {
     sys.close(this.#rootFd);
   }
 
-  #openRegular(record: InodeRecord): number | Extract<ReadResult, { kind: 'moved' | 'problem' }> {
+  #openRegular(record: InodeRecord): number | Unopened {
+    const fd = this.#openName(record);
+    if (typeof fd !== 'number' || this.#isStill(fd, record, this.#before)) return fd;
+    sys.close(fd);
+    return { kind: 'moved' };
+  }
+
+  #openName(record: InodeRecord): number | Unopened {
     const directory = this.#directories.open(record.parent);
     if (directory < 0) return this.#missingOr(record, directory);
-    // RACE: the name may be a FIFO, a device or a link by now: neither followed nor waited for, and checked below.
+    // RACE: the name may be a FIFO, a device or a link by now: neither followed nor waited for, and the callers look what it is.
     const flags = sys.O_RDONLY | sys.O_NOFOLLOW | sys.O_NONBLOCK | sys.O_CLOEXEC;
     let fd = sys.openat(directory, record.name, flags | this.#noAtime);
     if (fd === -sys.EPERM && this.#noAtime !== 0) {
       fd = sys.openat(directory, record.name, flags);
       if (fd >= 0) this.#noAtime = 0;
     }
-    if (fd < 0) return this.#missingOr(record, fd);
-    const stat = this.#before;
-    if (
-      sys.fstat(fd, stat) < 0 ||
-      !stat.isFile ||
-      stat.inoLow !== record.inoLow ||
-      stat.inoHigh !== record.inoHigh ||
-      stat.dev !== record.dev
-    ) {
-      sys.close(fd);
-      return { kind: 'moved' };
-    }
-    return fd;
+    return fd < 0 ? this.#missingOr(record, fd) : fd;
   }
 
-  #missingOr(record: InodeRecord, errno: number): Extract<ReadResult, { kind: 'moved' | 'problem' }> {
+  /** What was opened is the file of the record; `stat` is filled. */
+  #isStill(fd: number, record: InodeRecord, stat: sys.Stat): boolean {
+    return (
+      sys.fstat(fd, stat) === 0 &&
+      stat.isFile &&
+      stat.inoLow === record.inoLow &&
+      stat.inoHigh === record.inoHigh &&
+      stat.dev === record.dev
+    );
+  }
+
+  #missingOr(record: InodeRecord, errno: number): Unopened {
     return isGone(errno) ? { kind: 'moved' } : this.#problem(record, 'read', errno);
   }
 
@@ -283,7 +320,7 @@ function xattrsBy(
   return xattrs;
 }
 
-function unchanged(before: sys.Stat, after: sys.Stat): boolean {
+function unchanged(before: FileState, after: FileState): boolean {
   return (
     before.size === after.size &&
     before.mtimeS === after.mtimeS &&

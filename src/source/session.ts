@@ -20,7 +20,6 @@ import {
   type Extras,
   type Failed,
   type Hello,
-  inFlightBytes,
   inlineMaxBytes,
   protocolVersion,
   type ToAgent,
@@ -31,6 +30,7 @@ import {
 import type { Bandwidth } from './bandwidth.ts';
 import type { BlockLedger } from './block-ledger.ts';
 import type { Contents } from './contents.ts';
+import { InFlight } from './in-flight.ts';
 import { type Owed, OwedContents } from './owed.ts';
 import { ReconcileWalk } from './reconcile-walk.ts';
 import { Transfer } from './transfer.ts';
@@ -139,8 +139,7 @@ export class Session {
   #bytes = 0;
   /** The replica's root held nothing when it came. */
   #isEmpty = false;
-  #sentBytes = 0;
-  #consumedBytes = 0;
+  readonly #inFlight = new InFlight();
   /** Stream bytes sent and not consumed, as the total of the session when each was sent. */
   #streamMarks: { readonly sentBytes: number; readonly bytes: number }[] = [];
   #streamBytes = 0;
@@ -219,7 +218,7 @@ export class Session {
 
   /** Does one step of work: sends at most about one message. Returns false when there is nothing to do now. */
   pump(now: number): boolean {
-    if (this.#phase === 'hello' || this.#sentBytes - this.#consumedBytes > inFlightBytes) return false;
+    if (this.#phase === 'hello' || this.#inFlight.isFull) return false;
     this.#throttledUntil = undefined;
     const readyAt = Math.max(now, ...this.#limits.map((limit) => limit.readyAt(now)));
     if (readyAt > now) {
@@ -327,7 +326,7 @@ export class Session {
     this.#durable = Math.max(this.#durable, ack.durable);
     this.#files = ack.files;
     this.#bytes = ack.bytes;
-    this.#consumedBytes = ack.consumed;
+    this.#inFlight.consumed(ack.consumed, performance.now());
     this.#owed.consumed(ack.consumed);
     this.#unread.consumed(ack.consumed);
     while (this.#streamMarks[0] !== undefined && this.#streamMarks[0].sentBytes <= ack.consumed) {
@@ -357,7 +356,7 @@ export class Session {
   }
 
   #count(frame: Uint8Array): void {
-    this.#sentBytes += frame.length;
+    this.#inFlight.sent(frame.length, performance.now());
     for (const limit of this.#limits) limit.take(frame.length);
   }
 
@@ -396,7 +395,7 @@ export class Session {
         for (const id of this.#unread.ids()) changes.push({ type: 'pending', id });
         this.#send({ type: 'batch', from: walk.seq, to: walk.seq, complete: true, dead: [], changes });
         // The replica is not equal before it has this, too.
-        this.#owed.sent(walk.seq, this.#sentBytes);
+        this.#owed.sent(walk.seq, this.#inFlight.sentBytes);
         return true;
       }
     }
@@ -423,6 +422,7 @@ export class Session {
       this.#count(shared.frame);
       return true;
     }
+    this.#contents.reuse();
     const building: Building = { from, changes: [], dead: [], bytes: 0 };
     let to = from;
     for (const record of view.journal(from, head)) {
@@ -675,7 +675,7 @@ export class Session {
     // What the replica has not been told of yet comes with its own record.
     if (record.seq <= from) {
       this.#sendExtra([{ type: 'inode', id, attributes, contentSeq, content: { from: 'none' } }]);
-      this.#unread.sent(id, this.#sentBytes);
+      this.#unread.sent(id, this.#inFlight.sentBytes);
     } else this.#unread.drop(id);
     return true;
   }
@@ -716,11 +716,11 @@ export class Session {
   }
 
   #sendOfStream(message: ToAgent): void {
-    const before = this.#sentBytes;
+    const before = this.#inFlight.sentBytes;
     this.#send(message);
     const copied = message.type === 'stream' ? message.copy / copyWeight : 0;
-    const bytes = this.#sentBytes - before + copied;
-    this.#streamMarks.push({ sentBytes: this.#sentBytes, bytes });
+    const bytes = this.#inFlight.sentBytes - before + copied;
+    this.#streamMarks.push({ sentBytes: this.#inFlight.sentBytes, bytes });
     this.#streamBytes += bytes;
   }
 
@@ -764,7 +764,7 @@ export class Session {
     const isOutdated = !held && record.seq > owed.openedSeq;
     if (isOutdated) changes.push({ type: 'pending', id: owed.id });
     this.#sendExtra(changes);
-    this.#owed.handOver(owed, this.#sentBytes);
+    this.#owed.handOver(owed, this.#inFlight.sentBytes);
     if (isOutdated) this.#unread.add(owed.id, record.seq, now);
   }
 

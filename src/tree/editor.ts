@@ -1,7 +1,7 @@
 // Changes to the records of inodes and names that keep them consistent with each other: link counts, the further names of
 // hard links, sequence numbers, and what becomes of an inode whose last name goes.
 
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { type InodeId, Kind, type Seq } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
 import type { NewInode } from './attributes-of.ts';
@@ -15,7 +15,7 @@ interface Draft {
   readonly stored: InodeRecord | undefined;
 }
 
-const orphanList = z.array(z.number().int());
+const orphanList = z.array(z.int());
 
 /** The most drafts kept before they are written. */
 const maxDrafts = 4096;

@@ -146,8 +146,11 @@ function done(): EncodedBytes {
   return scratch;
 }
 
+/** Once: this is asked for each record that is read. */
+const allKinds: readonly Kind[] = Object.values(kinds);
+
 function kindOf(code: number): Kind {
-  for (const kind of Object.values(kinds)) if (kind === code) return kind;
+  for (const kind of allKinds) if (kind === code) return kind;
   throw new Error(`inode record of unknown kind ${code}`);
 }
 

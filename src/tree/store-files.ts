@@ -13,7 +13,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { FamError } from '../core/errors.ts';
 import { LOCK_EX, LOCK_NB } from '../kernel/constants.ts';
 import { flock } from '../kernel/sys.ts';
@@ -22,14 +22,14 @@ import { flock } from '../kernel/sys.ts';
 export const storeFormat = 1;
 
 const bootFile = z.object({
-  format: z.number().int(),
+  format: z.int(),
   /** /proc/sys/kernel/random/boot_id of the boot in which the database was last opened. */
   bootId: z.string(),
   /** True: closed in order and synced, so that any boot may go on with it. */
   clean: z.boolean(),
   /** Whose tree this is, and how often its past was in doubt; outlives the database. */
   sourceId: z.uuid(),
-  epoch: z.number().int().positive(),
+  epoch: z.int().check(z.positive()),
 });
 export type BootMark = z.infer<typeof bootFile>;
 

@@ -7,7 +7,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, type Key, open, type RootDatabase } from 'lmdb';
 import { pack, unpack } from 'msgpackr';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { type InodeId, rootId, type Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
 import type { ByteString, Name } from '../core/name.ts';
@@ -44,13 +44,13 @@ const mapBytes = 64 * 1024 ** 3;
 
 const counters = z.object({
   /** Last seq given out; last inode id given out. */
-  head: z.number().int().nonnegative(),
-  lastId: z.number().int().nonnegative(),
+  head: z.int().check(z.nonnegative()),
+  lastId: z.int().check(z.nonnegative()),
   /** Nothing is known of single changes up to here: a cursor below it is reconciled by a walk. */
-  pruned: z.number().int().nonnegative(),
+  pruned: z.int().check(z.nonnegative()),
   /** Living inodes and living entries. */
-  inodes: z.number().int().nonnegative(),
-  entries: z.number().int().nonnegative(),
+  inodes: z.int().check(z.nonnegative()),
+  entries: z.int().check(z.nonnegative()),
 });
 type Counters = z.infer<typeof counters>;
 const noCounters: Counters = { head: 0, lastId: rootId, pruned: 0, inodes: 0, entries: 0 };

@@ -1,0 +1,133 @@
+// What comes before everything else of a mirror: the source and the state are where they may be, and ssh is on its way to the
+// replicas while the rest of fam is still being loaded. So this imports little.
+
+import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join, resolve, sep } from 'node:path';
+import { FamError } from '../core/errors.ts';
+import { type Destination, parseDestination, showDestination } from '../transport/destination.ts';
+import { EagerTransport } from '../transport/eager.ts';
+import type { Transport } from '../transport/link.ts';
+import { LocalTransport } from '../transport/local.ts';
+import { SshTransport } from '../transport/ssh.ts';
+import { stateFolderOf } from './state-folder.ts';
+
+export interface PrepareOptions {
+  /** The source, as text; a folder. */
+  readonly source: string;
+  /** `host:path`, `user@host:path` or a local path; one or more. */
+  readonly destinations: readonly string[];
+  /** State folder; default by the source's path (state-folder.ts). */
+  readonly stateDir: string | undefined;
+  /** The ssh command, as rsync's -e takes it. */
+  readonly rsh: string | undefined;
+  /** Let ssh compress what it carries. */
+  readonly compress?: boolean;
+  /** A line of a replica's agent for the log. */
+  readonly onAgentLine: (replica: string, line: string) => void;
+}
+
+/** A mirror that has begun to connect. Whoever does not start it abandons it. */
+export interface Prepared {
+  /** Real paths. */
+  readonly source: string;
+  readonly stateDir: string;
+  readonly transports: readonly EagerTransport[];
+  abandon(): Promise<void>;
+}
+
+/** @throws FamError SOURCE_*, STATE_UNUSABLE, OVERLAP, USAGE; nothing has been begun then */
+export function prepare(options: PrepareOptions): Prepared {
+  const source = sourceFolder(options.source);
+  const destinations = options.destinations.map(parseDestination);
+  for (const destination of destinations) refuseOverlap(source, destination);
+  const stateDir = stateFolder(options.stateDir ?? stateFolderOf(source), source);
+  const transports = destinations.map((destination) => new EagerTransport(transportTo(destination, options)));
+  return {
+    source,
+    stateDir,
+    transports,
+    async abandon() {
+      await Promise.all(transports.map((transport) => transport.abandon()));
+    },
+  };
+}
+
+function transportTo(destination: Destination, options: PrepareOptions): Transport {
+  const replica = showDestination(destination);
+  const onLogLine = (line: string): void => options.onAgentLine(replica, line);
+  if (destination.kind === 'local') return new LocalTransport(destination.path, { onLogLine });
+  // ssh compresses well enough, and no peer has to understand one more format.
+  const rsh = options.compress === true ? `${options.rsh ?? 'ssh'} -C` : options.rsh;
+  return new SshTransport(destination.userHost, destination.path, {
+    ...(rsh === undefined ? {} : { rsh }),
+    onLogLine,
+  });
+}
+
+/** The source's real path. */
+function sourceFolder(given: string): string {
+  try {
+    const path = realpathSync(given);
+    if (!statSync(path).isDirectory()) {
+      throw new FamError(
+        'SOURCE_NOT_DIRECTORY',
+        `${given} is not a folder: fam mirrors folders; name the one that holds it`,
+      );
+    }
+    return path;
+  } catch (cause) {
+    if (cause instanceof FamError) throw cause;
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      throw new FamError(
+        'SOURCE_MISSING',
+        `${given} does not exist: check the path, or mount what should be there`,
+        { cause },
+      );
+    }
+    throw new FamError(
+      'SOURCE_UNREADABLE',
+      `${given} cannot be read (${String(code)}): run fam as a user who may`,
+      { cause },
+    );
+  }
+}
+
+function stateFolder(path: string, source: string): string {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new FamError(
+      'STATE_UNUSABLE',
+      `the state folder ${path} cannot be made: name another with --state`,
+      { cause },
+    );
+  }
+  const real = realpathSync(path);
+  if (isWithin(real, source)) {
+    throw new FamError(
+      'OVERLAP',
+      `the state folder ${path} lies inside the source ${source}: name another with --state`,
+    );
+  }
+  return real;
+}
+
+function refuseOverlap(source: string, destination: Destination): void {
+  if (destination.kind !== 'local') return;
+  const real = realPathOrParent(resolve(destination.path));
+  if (isWithin(real, source) || isWithin(source, real)) {
+    throw new FamError('OVERLAP', `${destination.path} and the source ${source} lie within one another`);
+  }
+}
+
+/** The real path of what may not exist yet. */
+function realPathOrParent(path: string): string {
+  if (existsSync(path)) return realpathSync(path);
+  const parent = dirname(path);
+  return parent === path ? path : join(realPathOrParent(parent), basename(path));
+}
+
+function isWithin(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
+}
