@@ -212,6 +212,7 @@ export class Session {
   /** When a step may have work again although nothing arrived; undefined: only when something does. */
   get wakeAt(): number | undefined {
     if (this.#phase === 'hello') return undefined;
+    if (this.#phase === 'reconciling') return this.#throttledUntil;
     const retryAt = earliest(this.#owed.wakeAt(), this.#unread.wakeAt());
     return this.#throttledUntil === undefined ? retryAt : Math.min(this.#throttledUntil, retryAt ?? Infinity);
   }
@@ -229,6 +230,8 @@ export class Session {
     // I2: no name of a directory is emptied before it is known what will be there instead.
     if (this.#view.isMoving) return false;
     const stepped = this.#walk === undefined ? this.#sendBatch() : this.#stepWalk(this.#walk);
+    // A batch, which ends a stream, would name folders that the replica is still building where nobody sees them.
+    if (this.#phase === 'reconciling') return stepped;
     // After each batch one piece, so that a stream advances under constant small changes, and the other way round.
     const streamed = this.#stepTransfer(now, this.#streamBytes < streamBytesInFlight);
     const read = this.#stepUnread(now);

@@ -1,7 +1,7 @@
 // The first sync: what is equal costs nothing, what only the replica has is not deleted without consent (I5).
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type Farm, inodeNumbers, startFarm } from './farm.ts';
@@ -44,6 +44,19 @@ test('fam mirror sends only what differs', async () => {
     const placed = [...(before[n] ?? [])].filter(([path, number]) => now.get(path) !== number);
     expect(placed.map(([path]) => path).sort()).toEqual([join(root, changed), join(root, touched)].sort());
   }
+});
+
+test('fam mirror streams a large file of a folder that takes several listings', async () => {
+  const farm = await startFarm({ ssh: 1, local: 1, files: 10 });
+  const folder = join(farm.source, 'folder');
+  mkdirSync(folder);
+  // It is on the replica long before the folder's last listing.
+  writeFileSync(join(folder, 'a'), Buffer.alloc(200_000, 'large'));
+  for (let i = 0; i < 5000; i++) writeFileSync(join(folder, `file-${i}`), Buffer.alloc(4000, String(i)));
+  const mirror = farm.start();
+  await mirror.inSync();
+  farm.expectEqual();
+  await mirror.end();
 });
 
 const extra = 'only the replica has this';
