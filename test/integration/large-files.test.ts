@@ -192,6 +192,9 @@ describe('a base that is not what it was', () => {
 
   test('has gone: the content comes whole', () => {
     const pair = mirrored(4 * MiB);
+    // A replica without any file that it should have would be compared as a whole.
+    fs.writeFileSync(big(pair, 'source', 'page'), 'stays');
+    sync(pair);
     fs.rmSync(big(pair, 'replica'));
     fs.appendFileSync(big(pair), 'more');
     expect(sync(pair).contentBytes).toBe(4 * MiB + 4);

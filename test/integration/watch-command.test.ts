@@ -345,7 +345,7 @@ describe.skipIf(whyNoFuse !== undefined)(
         warnings: [...said('unreported'), ...said('other-monitor')],
       });
       const { stdout } = await runFam(['status', '--state', mirror.state]);
-      expect(stdout).toContain('watched by fanotify (fanotify: one mark for the whole');
+      expect(stdout).toContain('watched by fanotify: one mark for the whole');
       expect(stdout).toContain(`  warning: ${source}/fuse is a FUSE file system`);
       await mirror.end();
     });
@@ -386,6 +386,6 @@ describe("at inotify's limit of watches", () => {
     expect(child.stderr).toContain('this tree needs 80');
     const { stdout } = await runFam(['status', '--state', state]);
     expect(stdout).toContain(told);
-    expect(stdout).toContain('watched by inotify (inotify, one watch a directory, because fanotify needs');
+    expect(stdout).toContain('watched by inotify, one watch a directory, because fanotify needs');
   });
 });
