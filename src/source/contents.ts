@@ -218,6 +218,11 @@ export class Contents {
     if (content !== undefined) sys.close(content.fd);
   }
 
+  /** Holds nothing on file systems below the root while there is nothing to read: an administrator may want to unmount them. */
+  releaseMounts(): void {
+    this.#directories.releaseMounts();
+  }
+
   closeAll(): void {
     this.#directories.close();
     sys.close(this.#rootFd);

@@ -82,8 +82,12 @@ function run(): void {
   let more = false;
   for (const [number, session] of sessions) more = guarded(number, () => session.pump(now)) || more;
   flush();
-  if (more) schedule();
-  else armTimer(now);
+  if (more) {
+    schedule();
+    return;
+  }
+  contents.releaseMounts();
+  armTimer(now);
 }
 
 function schedule(): void {
