@@ -84,7 +84,7 @@ export async function mirrorCommand(
   }
   progress.finish();
   log.info({ event: 'stopping' }, 'stopping');
-  await Promise.race([mirror.close(), stop.second]);
+  await Promise.race([mirror.close(), stop.second.then(() => mirror.abandon())]);
   log.info({ event: 'stopped' }, 'stopped');
   // The second signal ends what is still being flushed.
   process.exit(0);

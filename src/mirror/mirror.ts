@@ -184,6 +184,11 @@ export class Mirror implements Controlled {
     this.#changed();
   }
 
+  /** Right before the process exits: its exit waits for every thread, and the tree's waits for the kernel until it is told to end. */
+  abandon(): void {
+    void this.#tree.stop();
+  }
+
   #addReplica(transport: Transport): void {
     const runner = new ReplicaRunner(transport, this.#reader, {
       session: {
