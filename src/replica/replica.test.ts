@@ -80,6 +80,25 @@ describe('first contact', () => {
     expect(third.contentBytes).toBe(0);
   });
 
+  test('has the root as the source has it, although it was killed when first contact had just ended', () => {
+    const pair = makePair();
+    fill(pair.source);
+    fs.chmodSync(pair.source, 0o750);
+    fs.utimesSync(pair.source, 1, 1);
+    pair.record();
+    const kill = (name: string): void => {
+      if (name === 'reconciled') throw new Killed();
+    };
+    expect(() => pair.connect({}, kill)).toThrow(Killed);
+    const again = pair.connect({}, undefined, () => {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
+      return true;
+    });
+    expect(again.counts.get('listing')).toBeUndefined();
+    const { mode, mtimeMs } = fs.statSync(pair.replica);
+    expect([mode & 0o7777, mtimeMs]).toEqual([0o750, 1000]);
+  });
+
   test('empties limbo on the next connection where it was killed before, although nothing has changed', () => {
     const pair = makePair();
     fill(pair.source);

@@ -276,7 +276,9 @@ export class ReplicaSession {
   #reconciled(seq: Seq): void {
     const { extras } = this.#reconcile ?? {};
     this.#wanted = this.#reconcile?.wanted ?? this.#wanted;
-    const pending = (this.#reconcile?.finish() ?? []).map((id) => ({ id, contentSeq: 0 }));
+    // The root's own attributes come after this, with the first batch.
+    const lacking = [rootId, ...(this.#reconcile?.finish() ?? [])];
+    const pending = lacking.map((id) => ({ id, contentSeq: 0 }));
     this.#reconcile = undefined;
     if (extras !== undefined) this.#options.send(extras);
     this.#remember({ ...this.#known(), cursor: seq, pending, reconciled: true });

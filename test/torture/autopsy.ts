@@ -33,7 +33,7 @@ export class Records implements Disposable {
     return this.#store.transaction(() => {
       let at: number = rootId;
       let last = 'the root';
-      for (const part of path.split('/')) {
+      for (const part of path === '' ? [] : path.split('/')) {
         const entry = this.#entry(at, part);
         if (entry === undefined) return `${last}, no ${JSON.stringify(part)} in it`;
         last = `${JSON.stringify(part)} -> inode ${entry.id}, seq ${entry.seq}`;
