@@ -321,8 +321,7 @@ export class Recorder implements Disposable {
    * end of the round to know where the directory is. RACE: if it has come back meanwhile, that has an event of its own.
    */
   #hasMovedOn(directory: InodeId, name: Name): boolean {
-    const entry = this.#store.entry(directory, name);
-    const record = entry === undefined || entry.id === 0 ? undefined : this.#editor.inode(entry.id);
+    const record = this.#recordAt(directory, name);
     if (record?.kind !== Kind.directory || record.links < 2) return false;
     this.#editor.unlink(directory, name);
     this.#touched.add(directory);
@@ -346,11 +345,16 @@ export class Recorder implements Disposable {
 
   /** The name has left the tree with its directory: if its inode has another one, what was hinted at is that one's. */
   #leaveBehind(directory: InodeId, name: Name, hints: number): void {
-    const entry = this.#store.entry(directory, name);
-    const record = entry === undefined || entry.id === 0 ? undefined : this.#editor.inode(entry.id);
+    const record = this.#recordAt(directory, name);
     if (record === undefined || record.links < 2) return;
     this.#look.bequeath(record.id, hints);
     this.#editor.unlink(directory, name);
+  }
+
+  /** The inode that the records have at the name. */
+  #recordAt(directory: InodeId, name: Name): InodeRecord | undefined {
+    const entry = this.#store.entry(directory, name);
+    return entry === undefined || entry.id === 0 ? undefined : this.#editor.inode(entry.id);
   }
 
   /** The directory, or one above it, has no name any more. */
