@@ -61,15 +61,18 @@ export type FromTree =
       readonly epoch: number;
     }
   | HeadMoved
-  | {
-      readonly type: 'scan';
-      readonly files: number;
-      readonly directories: number;
-      /** Left out: they mean nothing without the process that listens. */
-      readonly sockets: number;
-      readonly done: boolean;
-    }
+  | ScanTotals
   | { readonly type: 'problem'; readonly problem: Problem }
   | Condition
   | { readonly type: 'barrier'; readonly id: number; readonly seq: Seq }
   | { readonly type: 'failed'; readonly error: WireError };
+
+/** Totals of the scan that runs; the store holds what they count. `done` once at its end. */
+export interface ScanTotals {
+  readonly type: 'scan';
+  readonly files: number;
+  readonly directories: number;
+  /** Left out: they mean nothing without the process that listens. */
+  readonly sockets: number;
+  readonly done: boolean;
+}

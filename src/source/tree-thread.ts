@@ -7,7 +7,7 @@ import type { ByteString } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
 import * as sys from '../kernel/sys.ts';
 import { workerFile } from '../runtime/worker-file.ts';
-import type { Condition, FromTree, HeadMoved, ToTree, TreeData } from './tree-messages.ts';
+import type { Condition, FromTree, HeadMoved, ScanTotals, ToTree, TreeData } from './tree-messages.ts';
 
 export interface TreeThreadOptions {
   /** The source's root, absolute. */
@@ -29,14 +29,7 @@ export interface TreeThreadOptions {
 export type TreeEvent =
   /** The tree has got this far; coalesced. */
   | HeadMoved
-  /** Totals of the scan that runs; the store holds what they count. `done` once at its end. */
-  | {
-      readonly type: 'scan';
-      readonly files: number;
-      readonly directories: number;
-      readonly sockets: number;
-      readonly done: boolean;
-    }
+  | ScanTotals
   | { readonly type: 'problem'; readonly problem: Problem }
   | Condition
   /** Recording has ended: SOURCE_DOUBTFUL, or a defect. Nothing follows. */
