@@ -1,6 +1,7 @@
 // The contents that a replica still has to get by stream: one record a file, never more than that in memory.
 
 import type { InodeId, Seq } from '../core/attributes.ts';
+import { LeastSeq } from './least-seq.ts';
 import type { Transfer } from './transfer.ts';
 
 /** Contents on their way to one replica at once: each holds a descriptor on either side. */
@@ -28,14 +29,20 @@ export interface Owed {
   /** When the first attempt began; a file that never holds still is sent as it is after hotFileMaxDelayMs. */
   firstTriedAt: number | undefined;
   /** It could not be read (a problem was reported): waits for a change of its record. */
-  blocked: boolean;
+  readonly blocked: boolean;
 }
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** What a session owes its replica, and what it has handed over but not seen acknowledged. */
 export class OwedContents {
-  readonly #owed = new Map<InodeId, Owed>();
+  readonly #owed = new Map<InodeId, Mutable<Owed>>();
   readonly #open = new Set<Owed>();
-  #handed: { readonly since: Seq; readonly sentBytes: number }[] = [];
+  /** In the order in which they were sent. */
+  readonly #handed: { readonly since: Seq; readonly sentBytes: number }[] = [];
+  /** Of all that is owed and not blocked, and of all that was handed over. */
+  readonly #since = new LeastSeq();
+  #blocked = 0;
 
   get size(): number {
     return this.#owed.size;
@@ -43,9 +50,7 @@ export class OwedContents {
 
   /** Files owed that can be read, and files handed over that the replica has not consumed yet. */
   get unconfirmed(): number {
-    let readable = 0;
-    for (const owed of this.#owed.values()) if (!owed.blocked) readable += 1;
-    return readable + this.#handed.length;
+    return this.#owed.size - this.#blocked + this.#handed.length;
   }
 
   get(id: InodeId): Owed | undefined {
@@ -60,10 +65,10 @@ export class OwedContents {
   add(id: InodeId, since: Seq, contentSeq: Seq, mayHaveOlder: boolean, offset = 0): Owed {
     const known = this.#owed.get(id);
     if (known !== undefined) {
-      known.blocked = false;
+      this.#unblock(known);
       return known;
     }
-    const owed: Owed = {
+    const owed: Mutable<Owed> = {
       id,
       since,
       contentSeq,
@@ -77,7 +82,24 @@ export class OwedContents {
       blocked: false,
     };
     this.#owed.set(id, owed);
+    this.#since.add(since);
     return owed;
+  }
+
+  /** It cannot be read until its record changes: nobody waits for it. */
+  block({ id }: Owed): void {
+    const owed = this.#owed.get(id);
+    if (owed === undefined || owed.blocked) return;
+    owed.blocked = true;
+    this.#blocked += 1;
+    this.#since.remove(owed.since);
+  }
+
+  #unblock(owed: Mutable<Owed>): void {
+    if (!owed.blocked) return;
+    owed.blocked = false;
+    this.#blocked -= 1;
+    this.#since.add(owed.since);
   }
 
   /**
@@ -121,8 +143,9 @@ export class OwedContents {
     for (const owed of [...this.#open]) this.close(owed);
   }
 
-  /** When the earliest of those that wait may be tried again, or undefined when none waits. */
+  /** When the earliest of those that wait may be tried again, or undefined when none waits for its time. */
   wakeAt(): number | undefined {
+    if (this.#open.size >= maxTransfers) return undefined;
     let at: number | undefined;
     for (const owed of this.#owed.values()) {
       if (!owed.blocked && owed.transfer === undefined && (at === undefined || owed.notBefore < at))
@@ -133,15 +156,17 @@ export class OwedContents {
 
   /** It was handed over: counts as owed until the replica has consumed `sentBytes` of the session. */
   handOver(owed: Owed, sentBytes: number): void {
-    this.close(owed);
-    this.#owed.delete(owed.id);
-    this.#handed.push({ since: owed.since, sentBytes });
+    const { id, since } = owed;
+    this.sent(since, sentBytes);
+    this.drop(id);
   }
 
   /** Its inode has no name any more. */
   drop(id: InodeId): void {
     const owed = this.#owed.get(id);
     if (owed === undefined) return;
+    this.#unblock(owed);
+    this.#since.remove(owed.since);
     this.close(owed);
     this.#owed.delete(id);
   }
@@ -149,19 +174,17 @@ export class OwedContents {
   /** Something else was sent that belongs to `since`: it counts until the replica has consumed it. */
   sent(since: Seq, sentBytes: number): void {
     this.#handed.push({ since, sentBytes });
+    this.#since.add(since);
   }
 
   consumed(bytes: number): void {
-    this.#handed = this.#handed.filter((one) => one.sentBytes > bytes);
+    const left = this.#handed.findIndex((one) => one.sentBytes > bytes);
+    const gone = this.#handed.splice(0, left < 0 ? this.#handed.length : left);
+    for (const { since } of gone) this.#since.remove(since);
   }
 
   /** Everything before this seq has really arrived when the replica's cursor stands at `applied`. */
   contiguous(applied: Seq): Seq {
-    let least = applied;
-    for (const one of this.#handed) least = Math.min(least, one.since - 1);
-    for (const one of this.#owed.values()) {
-      if (!one.blocked) least = Math.min(least, one.since - 1);
-    }
-    return least;
+    return Math.min(applied, this.#since.least - 1);
   }
 }

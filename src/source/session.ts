@@ -2,25 +2,17 @@
 // one replica; everything it knows is in the tree, in what the replica said in `hello`, and in a few maps that
 // do not grow with lag (I10). Imports tree, wire, kernel, runtime and core.
 
-import { createHash, randomBytes } from 'node:crypto';
 import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
-import type { Change, Content, SameContent } from '../core/change.ts';
+import type { Change } from '../core/change.ts';
 import { FamError } from '../core/errors.ts';
 import type { Problem } from '../core/problem.ts';
-import { maxDepth } from '../tree/directories.ts';
-import type { EntryRecord, InodeRecord } from '../tree/records.ts';
+import type { InodeRecord } from '../tree/records.ts';
 import {
   type Ack,
   type AttributeRules,
-  type Base,
-  batchTargetBytes,
-  contentDigestBytes,
-  type Digests,
-  digestKeyBytes,
   type Extras,
   type Failed,
   type Hello,
-  inlineMaxBytes,
   protocolVersion,
   type ToAgent,
   type ToSource,
@@ -28,25 +20,15 @@ import {
   type Welcome,
 } from '../wire/messages.ts';
 import type { Bandwidth } from './bandwidth.ts';
+import { BatchBuilder } from './batch-builder.ts';
 import type { BlockLedger } from './block-ledger.ts';
 import type { Contents } from './contents.ts';
 import { InFlight } from './in-flight.ts';
-import { type Owed, OwedContents } from './owed.ts';
+import { OwedContents } from './owed.ts';
 import { ReconcileWalk } from './reconcile-walk.ts';
-import { Transfer } from './transfer.ts';
+import { Streams } from './streams.ts';
 import { UnreadAttributes } from './unread-attributes.ts';
 import type { TreeView } from './view.ts';
-
-/** A content that changed while it was read is tried again after this; most writers are done by then. */
-const unstableRetryMs = 50;
-/** Contents streamed at once to one replica, in turns. */
-const streamBytesInFlight = 2 * 1024 * 1024;
-/** A copied byte keeps a replica about as busy as an eighth of a byte that it is sent. */
-const copyWeight = 8;
-/** A byte that either side only reads keeps them about as busy as an eighth of a byte that is sent. */
-const digestWeight = 8;
-/** What a change without content counts towards a batch's size. */
-const changeBytes = 64;
 
 export interface SessionOptions {
   readonly version: string;
@@ -124,13 +106,6 @@ export class Session {
 
   #phase: 'hello' | 'reconciling' | 'live' = 'hello';
   #walk: ReconcileWalk | undefined;
-  /** Everything with a seq up to here has been sent. */
-  #position: Seq = 0;
-  /**
-   * Everything that had happened up to here has been sent: where a batch last reached the head. In a batch that was cut
-   * short of it, what changed once before the cut and again after it is missing, as its one journal record has moved on.
-   */
-  #whole: Seq = 0;
   /** The last batch of the journal was complete. */
   #isComplete = false;
   #applied: Seq = 0;
@@ -140,9 +115,6 @@ export class Session {
   /** The replica's root held nothing when it came. */
   #isEmpty = false;
   readonly #inFlight = new InFlight();
-  /** Stream bytes sent and not consumed, as the total of the session when each was sent. */
-  #streamMarks: { readonly sentBytes: number; readonly bytes: number }[] = [];
-  #streamBytes = 0;
   readonly #owed = new OwedContents();
   readonly #unread = new UnreadAttributes();
   /** Listed without its extended attributes: a file comes once more, whole; anything else is read again in a moment. */
@@ -150,11 +122,8 @@ export class Session {
     if (record.kind === Kind.file) this.#owe(record.id, record.seq, true);
     else this.#unread.add(record.id, record.seq, performance.now());
   };
-  /** What this replica's digests are made with. Fresh: no content was made with knowledge of it (docs/decisions/0007). */
-  readonly #digestKey = randomBytes(digestKeyBytes);
-  #attempts = 0;
-  /** Directories and inodes sent ahead of their turn in the journal, with the seq that was sent. */
-  readonly #early = new Map<string, Seq>();
+  readonly #builder: BatchBuilder;
+  readonly #streams: Streams;
 
   /**
    * @param shared one holder for all sessions of a thread that read the same view
@@ -174,6 +143,32 @@ export class Session {
     this.#contents = contents;
     this.#out = out;
     this.#options = options;
+    const report = (problem: Problem) => {
+      out.event({ type: 'problems', problems: [problem] });
+    };
+    this.#builder = new BatchBuilder(view, contents, this.#owed, this.#unread, report);
+    this.#streams = new Streams(
+      {
+        view,
+        contents,
+        ledger: shared.ledger,
+        inFlight: this.#inFlight,
+        owed: this.#owed,
+        unread: this.#unread,
+        builder: this.#builder,
+        hotFileMaxDelayMs: options.hotFileMaxDelayMs,
+      },
+      {
+        send: (message) => this.#send(message),
+        sendExtra: (changes) => {
+          this.#sendExtra(changes);
+        },
+        report,
+        settled: () => {
+          this.#progress();
+        },
+      },
+    );
   }
 
   /** A message from the replica. Throws a FamError when it cannot be part of this protocol. */
@@ -198,10 +193,10 @@ export class Session {
         this.#out.event({ type: 'failed', failed: message });
         break;
       case 'base':
-        this.#base(message);
+        this.#streams.base(message);
         break;
       case 'digests':
-        this.#digests(message);
+        this.#streams.digests(message);
         break;
       case 'ping':
       case 'pong':
@@ -211,10 +206,9 @@ export class Session {
 
   /** When a step may have work again although nothing arrived; undefined: only when something does. */
   get wakeAt(): number | undefined {
-    if (this.#phase === 'hello') return undefined;
-    if (this.#phase === 'reconciling') return this.#throttledUntil;
-    const retryAt = earliest(this.#owed.wakeAt(), this.#unread.wakeAt());
-    return this.#throttledUntil === undefined ? retryAt : Math.min(this.#throttledUntil, retryAt ?? Infinity);
+    if (this.#phase === 'hello' || this.#inFlight.isFull) return undefined;
+    if (this.#phase === 'reconciling' || this.#throttledUntil !== undefined) return this.#throttledUntil;
+    return earliest(this.#owed.wakeAt(), this.#unread.wakeAt());
   }
 
   /** Does one step of work: sends at most about one message. Returns false when there is nothing to do now. */
@@ -233,7 +227,7 @@ export class Session {
     // A batch, which ends a stream, would name folders that the replica is still building where nobody sees them.
     if (this.#phase === 'reconciling') return stepped;
     // After each batch one piece, so that a stream advances under constant small changes, and the other way round.
-    const streamed = this.#stepTransfer(now, this.#streamBytes < streamBytesInFlight);
+    const streamed = this.#streams.step(now);
     const read = this.#stepUnread(now);
     return stepped || streamed || read;
   }
@@ -281,8 +275,7 @@ export class Session {
     });
     if (resumes) {
       this.#phase = 'live';
-      this.#position = state.cursor;
-      this.#whole = state.cursor;
+      this.#builder.startAt(state.cursor);
       this.#applied = state.cursor;
       this.#durable = state.cursor;
       for (const one of state.pending) {
@@ -310,7 +303,10 @@ export class Session {
     // The replica met ids that it does not know (docs/protocol.md): bring the files, list the directories again.
     for (const id of wants.contents) {
       // Of a content that it has found to be another one the replica has been told in its turn.
-      const since = Math.min(this.#position, this.#view.inode(id)?.contentSeq ?? this.#position);
+      const since = Math.min(
+        this.#builder.position,
+        this.#view.inode(id)?.contentSeq ?? this.#builder.position,
+      );
       this.#owe(id, since, true);
     }
     const directory = wants.missing[0];
@@ -332,10 +328,7 @@ export class Session {
     this.#inFlight.consumed(ack.consumed, performance.now());
     this.#owed.consumed(ack.consumed);
     this.#unread.consumed(ack.consumed);
-    while (this.#streamMarks[0] !== undefined && this.#streamMarks[0].sentBytes <= ack.consumed) {
-      this.#streamBytes -= this.#streamMarks[0].bytes;
-      this.#streamMarks.shift();
-    }
+    this.#streams.consumed(ack.consumed);
     this.#progress();
   }
 
@@ -378,8 +371,7 @@ export class Session {
         if (this.#phase !== 'reconciling') return true;
         this.#send({ type: 'reconciled', seq: walk.seq });
         this.#phase = 'live';
-        this.#position = walk.seq;
-        this.#whole = walk.seq;
+        this.#builder.startAt(walk.seq);
         const changes: Change[] = [];
         // The root is no entry of any listing.
         const root = this.#view.inode(rootId);
@@ -409,61 +401,27 @@ export class Session {
     if (record !== undefined && record.links > 0) this.#owed.add(id, since, record.contentSeq, mayHaveOlder);
   }
 
-  /** The next stretch of the journal, up to about batchTargetBytes. */
+  /** The next stretch of the journal: read, or as another session has read it. */
   #sendBatch(): boolean {
-    const view = this.#view;
-    if (this.#position >= view.head) return this.#sendComplete();
-    const from = this.#position;
-    const head = view.head;
-    const plain = this.#early.size === 0 && this.#owed.size === 0 && this.#whole === from;
+    const builder = this.#builder;
+    const { head } = this.#view;
+    if (builder.position >= head) return this.#sendComplete();
+    const { isPlain } = builder;
     const shared = this.#shared.batch;
-    if (plain && shared?.from === from && shared.head === head) {
-      this.#position = shared.to;
+    if (isPlain && shared?.from === builder.position && shared.head === head) {
+      builder.passed(shared.to, head);
       this.#isComplete = shared.complete;
-      if (shared.to === head) this.#whole = head;
       this.#out.sendFrame(shared.frame);
       this.#count(shared.frame);
       return true;
     }
-    this.#contents.reuse();
-    const building: Building = { from, changes: [], dead: [], bytes: 0 };
-    let to = from;
-    for (const record of view.journal(from, head)) {
-      if (record.type === 'inode') {
-        const key = `i${record.id}`;
-        if (this.#early.get(key) === record.seq) this.#early.delete(key);
-        else this.#addInode(building, record.id);
-      } else {
-        const key = `e${record.parent}/${record.name}`;
-        const entry = view.entry(record.parent, record.name);
-        if (this.#early.get(key) === record.seq) this.#early.delete(key);
-        else if (entry === undefined || entry.id === 0) {
-          building.changes.push({ type: 'removed', parent: record.parent, name: record.name });
-          building.bytes += changeBytes;
-        } else this.#addEntry(building, entry);
-      }
-      to = record.seq;
-      if (building.bytes >= batchTargetBytes) break;
-    }
-    if (building.bytes < batchTargetBytes) to = head;
-    this.#position = to;
-    if (to === head) {
-      this.#early.clear();
-      this.#whole = head;
-    }
-    const complete = to === head && view.isSettled;
+    const stretch = builder.next(head);
+    const complete = stretch.to === head && this.#view.isSettled;
     this.#isComplete = complete;
-    const frame = this.#send({
-      type: 'batch',
-      from,
-      to,
-      complete,
-      dead: building.dead,
-      changes: building.changes,
-    });
+    const frame = this.#send({ type: 'batch', complete, ...stretch });
     // What has to be sent again is in nobody else's books.
-    if (plain && this.#early.size === 0 && this.#owed.size === 0 && !this.#unread.isPending)
-      this.#shared.batch = { from, head, to, complete, frame };
+    if (isPlain && builder.hasLeftNothing && !this.#unread.isPending)
+      this.#shared.batch = { from: stretch.from, head, to: stretch.to, complete, frame };
     return true;
   }
 
@@ -476,181 +434,6 @@ export class Session {
     this.#isComplete = true;
     this.#sendExtra([]);
     return true;
-  }
-
-  /** The replica has met this inode: before this stretch of the journal, in it, or ahead of its turn. */
-  #knows(record: InodeRecord, from: Seq): boolean {
-    return record.bornSeq <= this.#whole || record.seq <= from || this.#early.has(`i${record.id}`);
-  }
-
-  /** Adds the inode's present state; false when its content could not be read now and is owed instead. */
-  #addInode(building: Building, id: InodeId): boolean {
-    const record = this.#view.inode(id);
-    if (record === undefined || record.links === 0) {
-      building.dead.push(id);
-      this.#owed.drop(id);
-      this.#unread.drop(id);
-      return false;
-    }
-    const isKnown = this.#knows(record, building.from);
-    const contentIsNew = record.kind === Kind.file && (record.contentSeq > this.#whole || !isKnown);
-    if (!contentIsNew) {
-      if (this.#owed.get(id) !== undefined) {
-        // Its content is on its way; attributes and names come with it.
-        this.#owed.add(id, record.seq, record.contentSeq, isKnown);
-        return false;
-      }
-      let hasMoved = false;
-      const attributes = this.#contents.attributesOf(record, () => {
-        hasMoved = true;
-      });
-      building.bytes += changeBytes;
-      // The replica remembers what it still has to get, whatever becomes of this connection (I8).
-      if (hasMoved && record.kind === Kind.file) {
-        this.#owed.add(id, record.seq, record.contentSeq, isKnown);
-        building.changes.push({ type: 'pending', id });
-        return false;
-      }
-      building.changes.push({
-        type: 'inode',
-        id,
-        attributes,
-        contentSeq: record.contentSeq,
-        content: { from: 'none' },
-      });
-      if (hasMoved) {
-        this.#unread.add(id, record.seq, performance.now());
-        building.changes.push({ type: 'pending', id });
-      }
-      return true;
-    }
-    if (record.size <= inlineMaxBytes && this.#owed.get(id) === undefined) {
-      const read = this.#contents.readWhole(record);
-      if (read.kind === 'content') {
-        const content = isKnown && record.doubtful ? asSame(read.bytes) : inline(read.bytes);
-        building.changes.push({
-          type: 'inode',
-          id,
-          attributes: read.attributes,
-          contentSeq: record.contentSeq,
-          content,
-        });
-        const weight = content.from === 'same' ? digestWeight : 1;
-        building.bytes += changeBytes + Math.ceil(read.bytes.length / weight);
-        return true;
-      }
-      if (read.kind === 'problem') this.#out.event({ type: 'problems', problems: [read.problem] });
-      const owed = this.#owed.add(id, record.seq, record.contentSeq, isKnown);
-      owed.blocked = read.kind === 'problem';
-      if (read.kind !== 'problem') owed.notBefore = performance.now() + unstableRetryMs;
-    } else this.#owed.add(id, record.seq, record.contentSeq, isKnown);
-    building.changes.push({ type: 'pending', id });
-    building.bytes += changeBytes;
-    return false;
-  }
-
-  #addEntry(building: Building, { parent, name, id, seq }: EntryRecord): void {
-    const record = this.#view.inode(id);
-    if (record === undefined || record.links === 0) return;
-    this.#addAncestors(building, parent);
-    const isKnown = this.#knows(record, building.from);
-    // What has changed since is sent ahead, even where this batch ends before its turn: no name shows an inode as it was before (I2).
-    const isNewer = record.seq > seq && this.#early.get(`i${id}`) !== record.seq;
-    if (!isKnown || isNewer) {
-      const isWhole = this.#addInode(building, id);
-      if (!isKnown && !isWhole) return;
-      this.#early.set(`i${id}`, record.seq);
-    }
-    // A name comes with the content that it had when it was given (I2), unless nobody can read that.
-    const owed = this.#owed.get(id);
-    if (owed !== undefined && !(owed.blocked && isKnown)) return;
-    building.changes.push({ type: 'entry', parent, name, id, links: record.links });
-    building.bytes += changeBytes;
-  }
-
-  /**
-   * Sends the directory and everything above it ahead, outermost first, where the replica does not have them as they
-   * are: an entry's parent is always there (docs/protocol.md), and no move of a directory can make a cycle, since
-   * all that is above its new place is where it belongs.
-   */
-  #addAncestors(building: Building, directory: InodeId): void {
-    const chain: InodeRecord[] = [];
-    for (let id = directory; id !== rootId; ) {
-      const record = this.#view.inode(id);
-      // Deeper than any tree: the records show a loop for a moment (folders that trade places); what is left out now comes later.
-      if (record === undefined || record.links === 0 || chain.length > maxDepth) return;
-      chain.push(record);
-      id = record.parent;
-    }
-    for (const record of chain.reverse()) {
-      if (record.name === '') continue;
-      const entry = this.#view.entry(record.parent, record.name);
-      if (entry === undefined || entry.id !== record.id || entry.seq <= building.from) continue;
-      const key = `e${entry.parent}/${entry.name}`;
-      if (this.#early.get(key) === entry.seq) continue;
-      if (!this.#knows(record, building.from)) {
-        this.#addInode(building, record.id);
-        this.#early.set(`i${record.id}`, record.seq);
-      }
-      building.changes.push({
-        type: 'entry',
-        parent: entry.parent,
-        name: entry.name,
-        id: entry.id,
-        links: 1,
-      });
-      building.bytes += changeBytes;
-      this.#early.set(key, entry.seq);
-    }
-  }
-
-  #base(base: Base): void {
-    const owed = this.#owed.get(base.id);
-    if (owed?.transfer === undefined) return;
-    owed.waiting = false;
-    if (owed.transfer.base(base)) owed.offset = 0;
-  }
-
-  #digests(digests: Digests): void {
-    const owed = this.#owed.get(digests.id);
-    if (owed === undefined) return;
-    owed.waiting = false;
-    owed.transfer?.digests(digests);
-  }
-
-  /** @param mayEmit the replica can take more of streams now */
-  #stepTransfer(now: number, mayEmit: boolean): boolean {
-    const owed = this.#owed.next(now);
-    if (owed === undefined) return false;
-    const record = this.#view.inode(owed.id);
-    if (record === undefined || record.links === 0) {
-      this.#owed.drop(owed.id);
-      this.#progress();
-      return true;
-    }
-    owed.firstTriedAt ??= now;
-    const transfer = this.#transferOf(owed, record, now);
-    if (transfer === undefined) return true;
-    const step = transfer.step(mayEmit);
-    switch (step.kind) {
-      case 'send':
-        this.#sendOfStream(step.message);
-        return true;
-      case 'worked':
-        return true;
-      case 'wait':
-        owed.waiting = true;
-        return true;
-      case 'full':
-        return false;
-      case 'changed':
-        this.#startOver(owed, now);
-        return true;
-      case 'sent':
-      case 'same':
-        this.#finishStream(owed, transfer, record, now, step.kind);
-        return true;
-    }
   }
 
   /** Sends one inode again whose extended attributes could not be read. True when there was something to do. */
@@ -673,7 +456,7 @@ export class Session {
       this.#unread.failed(id, now);
       return true;
     }
-    const from = this.#position;
+    const from = this.#builder.position;
     const { contentSeq } = record;
     // What the replica has not been told of yet comes with its own record.
     if (record.seq <= from) {
@@ -683,130 +466,14 @@ export class Session {
     return true;
   }
 
-  /** Of the content that the file has now; undefined when it cannot be opened. */
-  #transferOf(owed: Owed, record: InodeRecord, now: number): Transfer | undefined {
-    if (owed.transfer?.contentSeq === record.contentSeq) return owed.transfer;
-    this.#owed.close(owed);
-    if (owed.contentSeq !== record.contentSeq) owed.offset = 0;
-    owed.contentSeq = record.contentSeq;
-    const opened = this.#contents.open(record);
-    if (opened.kind === 'problem') {
-      this.#out.event({ type: 'problems', problems: [opened.problem] });
-      owed.blocked = true;
-      // Names that were held back for the content.
-      if (owed.mayHaveOlder) this.#sendExtra(this.#names(record, []));
-      // Nobody waits for what cannot be had.
-      this.#progress();
-      return undefined;
-    }
-    if (opened.kind === 'moved') {
-      owed.notBefore = now + unstableRetryMs;
-      return undefined;
-    }
-    const transfer = new Transfer(this.#contents, this.#shared.ledger, {
-      id: owed.id,
-      contentSeq: record.contentSeq,
-      content: opened.content,
-      offset: owed.offset,
-      mayHaveOlder: owed.mayHaveOlder,
-      isDoubtful: record.doubtful,
-      nextAttempt: () => ++this.#attempts,
-      key: this.#digestKey,
-    });
-    owed.openedSeq = record.seq;
-    this.#owed.open(owed, transfer);
-    return transfer;
-  }
-
-  #sendOfStream(message: ToAgent): void {
-    const before = this.#inFlight.sentBytes;
-    this.#send(message);
-    const copied = message.type === 'stream' ? message.copy / copyWeight : 0;
-    const bytes = this.#inFlight.sentBytes - before + copied;
-    this.#streamMarks.push({ sentBytes: this.#inFlight.sentBytes, bytes });
-    this.#streamBytes += bytes;
-  }
-
-  #startOver(owed: Owed, now: number): void {
-    this.#owed.close(owed);
-    owed.offset = 0;
-    owed.notBefore = now + unstableRetryMs;
-  }
-
-  /** Everything is out: if the file held still meanwhile, its inode and names follow. */
-  #finishStream(
-    owed: Owed,
-    transfer: Transfer,
-    record: InodeRecord,
-    now: number,
-    how: 'sent' | 'same',
-  ): void {
-    const { content } = transfer;
-    const waitedTooLong = now - (owed.firstTriedAt ?? now) > this.#options.hotFileMaxDelayMs;
-    const held = this.#contents.holdsStill(content);
-    if (!held && !waitedTooLong) {
-      this.#startOver(owed, now);
-      return;
-    }
-    if (held) {
-      transfer.keep();
-      this.#shared.ledger.sweep((id) => (this.#view.inode(id)?.links ?? 0) > 0);
-    } else {
-      const problem: Problem = { path: this.#contents.pathOf(record), action: 'read', code: 'changing' };
-      this.#out.event({ type: 'problems', problems: [problem] });
-    }
-    const inode: Change = {
-      type: 'inode',
-      id: owed.id,
-      attributes: content.attributes,
-      contentSeq: owed.contentSeq,
-      content: how === 'sent' ? { from: 'staged' } : { from: 'same', digest: undefined },
-    };
-    const changes = this.#names(record, [inode]);
-    // Attributes that changed while the content was on its way were to come with it; these are older.
-    const isOutdated = !held && record.seq > owed.openedSeq;
-    if (isOutdated) changes.push({ type: 'pending', id: owed.id });
-    this.#sendExtra(changes);
-    this.#owed.handOver(owed, this.#inFlight.sentBytes);
-    if (isOutdated) this.#unread.add(owed.id, record.seq, now);
-  }
-
-  /** `changes` and then all names of the inode, with what they hang on. */
-  #names(record: InodeRecord, changes: Change[]): Change[] {
-    const { id, links } = record;
-    const building: Building = { from: this.#position, changes, dead: [], bytes: 0 };
-    for (const { parent, name } of this.#view.namesOf(id)) {
-      this.#addAncestors(building, parent);
-      changes.push({ type: 'entry', parent, name, id, links });
-    }
-    return changes;
-  }
-
   /** A batch that does not move the position. */
   #sendExtra(changes: readonly Change[]): void {
-    const position = this.#position;
+    const position = this.#builder.position;
     const complete = position === this.#view.head && this.#view.isSettled;
     this.#send({ type: 'batch', from: position, to: position, complete, dead: [], changes });
   }
 }
 
-function inline(bytes: Uint8Array): Content {
-  return { from: 'inline', bytes };
-}
-
-/** In place of a content that the replica probably has. */
-function asSame(bytes: Uint8Array): Content | SameContent {
-  if (bytes.length <= contentDigestBytes) return inline(bytes);
-  return { from: 'same', digest: createHash('sha256').update(bytes).digest() };
-}
-
 function earliest(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
-}
-
-interface Building {
-  readonly from: Seq;
-  readonly changes: Change[];
-  readonly dead: InodeId[];
-  bytes: number;
 }

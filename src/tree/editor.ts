@@ -7,7 +7,7 @@ import type { Name } from '../core/name.ts';
 import type { NewInode } from './attributes-of.ts';
 import { LostNames } from './lost-names.ts';
 import type { EntryRecord, InodeRecord } from './records.ts';
-import { movingKey, orphansKey, type TreeStore } from './store.ts';
+import type { TreeStore } from './store.ts';
 
 /** An inode changed in this round: as it will be, and as the store still has it. */
 interface Draft {
@@ -15,6 +15,8 @@ interface Draft {
   readonly stored: InodeRecord | undefined;
 }
 
+/** Meta: inodes without a name that may still be found under another one; absent when there are none. */
+const orphansKey = 'editor/orphans';
 const orphanList = z.array(z.int());
 
 /** The most drafts kept before they are written. */
@@ -34,7 +36,6 @@ export class TreeEditor {
   #orphansStored = false;
   /** Directories that in this round had no name or several, for a moment at least. */
   readonly #unplaced = new Set<InodeId>();
-  #isMovingStored = false;
   /** Seq for everything new during the first scan; undefined: each change its own. */
   #base: Seq | undefined;
   readonly lostNames = new LostNames();
@@ -47,7 +48,6 @@ export class TreeEditor {
 
   /** Orphans that a killed predecessor left: to be called once at start. */
   adoptOrphans(): void {
-    this.#isMovingStored = this.#store.isMoving;
     const ids = this.#store.meta(orphansKey, orphanList) ?? [];
     this.#orphansStored = ids.length > 0;
     for (const id of ids) {
@@ -61,11 +61,6 @@ export class TreeEditor {
         this.#orphans.add(id);
       }
     }
-  }
-
-  /** What `flush` has written of it. */
-  get isMoving(): boolean {
-    return this.#isMovingStored;
   }
 
   get orphans(): number {
@@ -242,11 +237,7 @@ export class TreeEditor {
     if (this.#orphans.size > 0) this.#store.setMeta(orphansKey, [...this.#orphans]);
     else if (this.#orphansStored) this.#store.removeMeta(orphansKey);
     this.#orphansStored = this.#orphans.size > 0;
-    const isMoving = this.#isMoving(mayBeAnywhere);
-    if (isMoving === this.#isMovingStored) return;
-    this.#isMovingStored = isMoving;
-    if (isMoving) this.#store.setMeta(movingKey, true);
-    else this.#store.removeMeta(movingKey);
+    this.#store.setBetween({ isSettled: !this.#orphansStored, isMoving: this.#isMoving(mayBeAnywhere) });
   }
 
   #isMoving(mayBeAnywhere: boolean): boolean {

@@ -213,7 +213,7 @@ export class Recorder implements Disposable {
 
   /** `TreeStore.isMoving` as the last step has written it. */
   get isMoving(): boolean {
-    return this.#editor.isMoving;
+    return this.#store.isMoving;
   }
 
   get scanned(): { readonly files: number; readonly directories: number; readonly sockets: number } {

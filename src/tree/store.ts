@@ -51,15 +51,13 @@ const counters = z.object({
   /** Living inodes and living entries. */
   inodes: z.int().check(z.nonnegative()),
   entries: z.int().check(z.nonnegative()),
+  /** Inodes without a name may still be found under another one (editor.ts). */
+  unsettled: z.optional(z.boolean()),
+  /** A directory is between two places. */
+  moving: z.optional(z.boolean()),
 });
 type Counters = z.infer<typeof counters>;
 const noCounters: Counters = { head: 0, lastId: rootId, pruned: 0, inodes: 0, entries: 0 };
-
-/** Meta: inodes without a name that may still be found under another one (editor.ts); absent when there are none. */
-export const orphansKey = 'editor/orphans';
-
-/** Meta key: there while a directory is between two places. */
-export const movingKey = 'editor/moving';
 
 /** How a meta value is checked when it comes from disk; zod schemas are such parsers. */
 export interface Parser<T> {
@@ -111,6 +109,7 @@ export class TreeStore implements Disposable {
   readonly #lock: StoreLock | undefined;
   #counters: Counters = { ...noCounters };
   #countersRead = false;
+  #countersChecked = false;
   #changed = false;
   #inTransaction = false;
   #closed = false;
@@ -485,7 +484,7 @@ export class TreeStore implements Disposable {
 
   /** No inode is between two names: what is recorded is a state of the tree. */
   get isSettled(): boolean {
-    return this.#meta.get(orphansKey) === undefined;
+    return this.#read().unsettled !== true;
   }
 
   /**
@@ -493,7 +492,16 @@ export class TreeStore implements Disposable {
    * of these names for as long as the recorder takes to find out. It takes milliseconds.
    */
   get isMoving(): boolean {
-    return this.#meta.get(movingKey) !== undefined;
+    return this.#read().moving === true;
+  }
+
+  /** Inside a transaction. */
+  setBetween(state: { readonly isSettled: boolean; readonly isMoving: boolean }): void {
+    const now = this.#read();
+    if (state.isSettled === this.isSettled && state.isMoving === this.isMoving) return;
+    now.unsettled = !state.isSettled;
+    now.moving = state.isMoving;
+    this.#changed = true;
   }
 
   /** Stores a MessagePack value under a key of the caller's (`recorder/...`, `replica/...`). */
@@ -532,7 +540,10 @@ export class TreeStore implements Disposable {
   #read(): Counters {
     if (!this.#countersRead) {
       const stored = this.#meta.get('counters');
-      this.#counters = stored === undefined ? { ...noCounters } : counters.parse(stored);
+      // Checked once: what is there later was written by our own process. A reader asks for each batch.
+      if (stored === undefined) this.#counters = { ...noCounters };
+      else this.#counters = this.#countersChecked ? (stored as Counters) : counters.parse(stored);
+      this.#countersChecked = stored !== undefined;
       this.#countersRead = true;
     }
     return this.#counters;

@@ -1,0 +1,212 @@
+// The contents that one replica gets in pieces: large ones, and those that did not hold still when their batch was built. They take
+// turns, so that a large file delays no smaller one, and each ends with a batch of its own that gives it its names.
+
+import { randomBytes } from 'node:crypto';
+import type { Change } from '../core/change.ts';
+import type { Problem } from '../core/problem.ts';
+import type { InodeRecord } from '../tree/records.ts';
+import { type Base, type Digests, digestKeyBytes, type ToAgent } from '../wire/messages.ts';
+import { type BatchBuilder, unstableRetryMs } from './batch-builder.ts';
+import type { BlockLedger } from './block-ledger.ts';
+import type { Contents } from './contents.ts';
+import type { InFlight } from './in-flight.ts';
+import type { Owed, OwedContents } from './owed.ts';
+import { Transfer } from './transfer.ts';
+import type { UnreadAttributes } from './unread-attributes.ts';
+import type { TreeView } from './view.ts';
+
+/** Contents streamed at once to one replica, in turns. */
+const streamBytesInFlight = 2 * 1024 * 1024;
+/** A copied byte keeps a replica about as busy as an eighth of a byte that it is sent. */
+const copyWeight = 8;
+
+/** What the streams of a session stand on. */
+export interface StreamsOptions {
+  readonly view: TreeView;
+  readonly contents: Contents;
+  readonly ledger: BlockLedger;
+  readonly inFlight: InFlight;
+  readonly owed: OwedContents;
+  readonly unread: UnreadAttributes;
+  readonly builder: BatchBuilder;
+  /** After this a file that never holds still is sent as it is. */
+  readonly hotFileMaxDelayMs: number;
+}
+
+export interface StreamsOutput {
+  send(message: ToAgent): void;
+  /** Sends a batch that does not move the session's position. */
+  sendExtra(changes: readonly Change[]): void;
+  report(problem: Problem): void;
+  /** What is owed has become less without anything being sent. */
+  settled(): void;
+}
+
+export class Streams {
+  readonly #view: TreeView;
+  readonly #contents: Contents;
+  readonly #ledger: BlockLedger;
+  readonly #inFlight: InFlight;
+  readonly #owed: OwedContents;
+  readonly #unread: UnreadAttributes;
+  readonly #builder: BatchBuilder;
+  readonly #hotFileMaxDelayMs: number;
+  readonly #out: StreamsOutput;
+  /** What this replica's digests are made with. Fresh: no content was made with knowledge of it (docs/decisions/0007). */
+  readonly #digestKey = randomBytes(digestKeyBytes);
+  #attempts = 0;
+  /** Stream bytes sent and not consumed, as the total of the session when each was sent. */
+  #marks: { readonly sentBytes: number; readonly bytes: number }[] = [];
+  #bytes = 0;
+
+  constructor(options: StreamsOptions, out: StreamsOutput) {
+    this.#view = options.view;
+    this.#contents = options.contents;
+    this.#ledger = options.ledger;
+    this.#inFlight = options.inFlight;
+    this.#owed = options.owed;
+    this.#unread = options.unread;
+    this.#builder = options.builder;
+    this.#hotFileMaxDelayMs = options.hotFileMaxDelayMs;
+    this.#out = out;
+  }
+
+  /** The replica has taken everything up to this total of the session. */
+  consumed(total: number): void {
+    while (this.#marks[0] !== undefined && this.#marks[0].sentBytes <= total) {
+      this.#bytes -= this.#marks[0].bytes;
+      this.#marks.shift();
+    }
+  }
+
+  base(base: Base): void {
+    const owed = this.#owed.get(base.id);
+    if (owed?.transfer === undefined) return;
+    owed.waiting = false;
+    if (owed.transfer.base(base)) owed.offset = 0;
+  }
+
+  digests(digests: Digests): void {
+    const owed = this.#owed.get(digests.id);
+    if (owed === undefined) return;
+    owed.waiting = false;
+    owed.transfer?.digests(digests);
+  }
+
+  /** Sends at most one piece of one content. Returns false when there is nothing to do now. */
+  step(now: number): boolean {
+    const owed = this.#owed.next(now);
+    if (owed === undefined) return false;
+    const record = this.#view.inode(owed.id);
+    if (record === undefined || record.links === 0) {
+      this.#owed.drop(owed.id);
+      this.#out.settled();
+      return true;
+    }
+    owed.firstTriedAt ??= now;
+    const transfer = this.#transferOf(owed, record, now);
+    if (transfer === undefined) return true;
+    const step = transfer.step(this.#bytes < streamBytesInFlight);
+    switch (step.kind) {
+      case 'send':
+        this.#send(step.message);
+        return true;
+      case 'worked':
+        return true;
+      case 'wait':
+        owed.waiting = true;
+        return true;
+      case 'full':
+        return false;
+      case 'changed':
+        this.#startOver(owed, now);
+        return true;
+      case 'sent':
+      case 'same':
+        this.#finish(owed, transfer, record, now, step.kind);
+        return true;
+    }
+  }
+
+  /** Of the content that the file has now; undefined when it cannot be opened. */
+  #transferOf(owed: Owed, record: InodeRecord, now: number): Transfer | undefined {
+    if (owed.transfer?.contentSeq === record.contentSeq) return owed.transfer;
+    this.#owed.close(owed);
+    if (owed.contentSeq !== record.contentSeq) owed.offset = 0;
+    owed.contentSeq = record.contentSeq;
+    const opened = this.#contents.open(record);
+    if (opened.kind === 'problem') {
+      this.#out.report(opened.problem);
+      this.#owed.block(owed);
+      // Names that were held back for the content.
+      if (owed.mayHaveOlder) this.#out.sendExtra(this.#builder.withNames([], record));
+      // Nobody waits for what cannot be had.
+      this.#out.settled();
+      return undefined;
+    }
+    if (opened.kind === 'moved') {
+      owed.notBefore = now + unstableRetryMs;
+      return undefined;
+    }
+    const transfer = new Transfer(this.#contents, this.#ledger, {
+      id: owed.id,
+      contentSeq: record.contentSeq,
+      content: opened.content,
+      offset: owed.offset,
+      mayHaveOlder: owed.mayHaveOlder,
+      isDoubtful: record.doubtful,
+      nextAttempt: () => ++this.#attempts,
+      key: this.#digestKey,
+    });
+    owed.openedSeq = record.seq;
+    this.#owed.open(owed, transfer);
+    return transfer;
+  }
+
+  #send(message: ToAgent): void {
+    const before = this.#inFlight.sentBytes;
+    this.#out.send(message);
+    const copied = message.type === 'stream' ? message.copy / copyWeight : 0;
+    const bytes = this.#inFlight.sentBytes - before + copied;
+    this.#marks.push({ sentBytes: this.#inFlight.sentBytes, bytes });
+    this.#bytes += bytes;
+  }
+
+  #startOver(owed: Owed, now: number): void {
+    this.#owed.close(owed);
+    owed.offset = 0;
+    owed.notBefore = now + unstableRetryMs;
+  }
+
+  /** Everything is out: if the file held still meanwhile, its inode and names follow. */
+  #finish(owed: Owed, transfer: Transfer, record: InodeRecord, now: number, how: 'sent' | 'same'): void {
+    const { content } = transfer;
+    const waitedTooLong = now - (owed.firstTriedAt ?? now) > this.#hotFileMaxDelayMs;
+    const held = this.#contents.holdsStill(content);
+    if (!held && !waitedTooLong) {
+      this.#startOver(owed, now);
+      return;
+    }
+    if (held) {
+      transfer.keep();
+      this.#ledger.sweep((id) => (this.#view.inode(id)?.links ?? 0) > 0);
+    } else {
+      const problem: Problem = { path: this.#contents.pathOf(record), action: 'read', code: 'changing' };
+      this.#out.report(problem);
+    }
+    const inode: Change = {
+      type: 'inode',
+      id: owed.id,
+      attributes: content.attributes,
+      contentSeq: owed.contentSeq,
+      content: how === 'sent' ? { from: 'staged' } : { from: 'same', digest: undefined },
+    };
+    const changes = this.#builder.withNames([inode], record);
+    // Attributes that changed while the content was on its way were to come with it; these are older.
+    const isOutdated = !held && record.seq > owed.openedSeq;
+    if (isOutdated) changes.push({ type: 'pending', id: owed.id });
+    this.#out.sendExtra(changes);
+    this.#owed.handOver(owed, this.#inFlight.sentBytes);
+    if (isOutdated) this.#unread.add(owed.id, record.seq, now);
+  }
+}
