@@ -10,19 +10,14 @@ const { INIT_MIRROR, CREATE_DIRS, DEBUG, REPLICA_HOSTS } = process.env;
 const replicaHosts = (REPLICA_HOSTS ?? 'web1 web2').split(' ');
 const [root = '/var/www'] = process.argv.slice(2);
 
+const options = ['-a', '--delete', '--delete-missing-args', ...(CREATE_DIRS ? ['--mkpath'] : [])];
+
 function mirror(path: string): void {
   for (const host of replicaHosts) {
-    const directories = CREATE_DIRS ? ['--mkpath'] : [];
-    const args = [
-      '-a',
-      '--delete',
-      '--delete-missing-args',
-      ...directories,
-      path,
-      `${host}:${dirname(path)}/`,
-    ];
-    if (DEBUG) console.error('rsync', ...args);
-    const { status } = spawnSync('rsync', args, { stdio: 'inherit' });
+    if (DEBUG) console.error('rsync', ...options, path, host);
+    const { status } = spawnSync('rsync', [...options, path, `${host}:${dirname(path)}/`], {
+      stdio: 'inherit',
+    });
     if (status !== 0) console.error(`${host}: rsync ${path} ended with ${status}`);
   }
 }

@@ -63,6 +63,8 @@ function openAt(rootFd: number, { monitor, ownPids, nameOf }: OpenEventSourceOpt
     const fanotify = new FanotifySource(rootFd, {
       ...(ownPids && { ownPids }),
       ...(nameOf && { nameOf }),
+      // For tests: as on kernels before 5.17.
+      renameEvents: process.env['FAM_FANOTIFY_RENAME'] !== 'off',
     });
     const source = new MixedSource(fanotify, pathOf(rootFd), whyUnmarkable);
     return { source, reason: `fanotify: one mark for the whole ${type} file system` };

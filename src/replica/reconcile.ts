@@ -81,7 +81,9 @@ export class Reconcile {
     // While the records still say what in limbo is fam's.
     store.refresh();
     applier.limbo.empty(new Set());
-    applier.former = options.isSameSource ? new FormerInodes(store) : undefined;
+    const { state } = applier.home;
+    if (options.isSameSource) applier.former = FormerInodes.gather(store, state);
+    else FormerInodes.forget(state);
     store.clear();
     store.refresh();
     applier.streams.discardAll();
@@ -136,6 +138,7 @@ export class Reconcile {
       const inode = records.inode(id);
       if (inode !== undefined && id !== rootId) this.#applier.setTimes(id, inode.attributes);
     }
+    FormerInodes.forget(this.#applier.home.state);
     this.close();
     return [...this.#wanted.keys()];
   }

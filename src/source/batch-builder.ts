@@ -224,7 +224,11 @@ export class BatchBuilder {
     }
     // A name comes with the content that it had when it was given (I2), unless nobody can read that.
     const owed = this.#owed.get(id);
-    if (owed !== undefined && !(owed.blocked && isKnown)) return;
+    if (owed !== undefined && !(owed.blocked && isKnown)) {
+      // Where it is now it may hold still: a file that was saved under another name and renamed is read once more at once.
+      owed.notBefore = 0;
+      return;
+    }
     building.changes.push({ type: 'entry', parent, name, id, links: record.links });
     building.bytes += changeBytes;
   }

@@ -61,11 +61,15 @@ export class OwedContents {
     return this.#owed.values();
   }
 
-  /** Owes the id from now on; what is owed already starts over when its content has a new version. */
+  /**
+   * Owes the id from now on. There is news of it: what is owed already is tried again at once, and starts over when its content
+   * has a new version.
+   */
   add(id: InodeId, since: Seq, contentSeq: Seq, mayHaveOlder: boolean, offset = 0): Owed {
     const known = this.#owed.get(id);
     if (known !== undefined) {
       this.#unblock(known);
+      known.notBefore = 0;
       return known;
     }
     const owed: Mutable<Owed> = {

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   chmodSync,
@@ -171,4 +171,14 @@ test('compareTrees does not mind hard links that leave the source tree', () => {
   rmSync(join(dest, 'fifo'));
   execFileSync('touch', ['-r', source, dest]);
   expect(compareTrees(source, dest)).toEqual([{ path: 'fifo', what: 'missing' }]);
+});
+
+test('compareTrees leaves out sockets of the source, and reports those at the destination', () => {
+  const { source, dest } = twoTrees();
+  const listen = 'require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, 9))';
+  for (const path of [join(source, 'socket'), join(dest, 'other')]) {
+    spawnSync(process.execPath, ['-e', listen, path]);
+  }
+  execFileSync('touch', ['-r', source, dest]);
+  expect(compareTrees(source, dest)).toEqual([{ path: 'other', what: 'extra' }]);
 });

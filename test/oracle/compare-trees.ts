@@ -96,6 +96,8 @@ export function compareTrees(source: BytePath, dest: BytePath, options: CompareO
     throw new TypeError('roots are given without a trailing slash');
   const ignore = new Set(options.ignore);
   const a = walk(source, ignore);
+  // A socket belongs to the process that listens there: fam leaves them out, and one at the destination is a difference.
+  for (const [path, stat] of a) if (stat.isSocket()) a.delete(path);
   const b = walk(dest, ignore);
   const [groupsA, groupsB] = [linkGroups(a), linkGroups(b)];
   const noXattrs = new Map<BytePath, string[]>();

@@ -27,6 +27,8 @@ export interface PairOptions {
   readonly durability?: 'none' | 'batch' | 'file';
   /** Called after the agent has taken a piece of a stream, with how many it has taken; may throw `Killed`. */
   readonly onPiece?: (pieces: number) => void;
+  /** Called after the agent has taken a listing, with how many it has taken; may throw `Killed`. */
+  readonly onListing?: (listings: number) => void;
 }
 
 export interface Connection {
@@ -190,6 +192,7 @@ export class ReplicaPair implements Disposable {
       toSource.push(encode(made.hello()));
       let changed = during;
       let pieces = 0;
+      let listings = 0;
       for (;;) {
         let moved = false;
         for (const frame of toSource.splice(0)) {
@@ -201,6 +204,7 @@ export class ReplicaPair implements Disposable {
           const message = decodeToAgent(frame);
           made.receive(message, frame.length);
           if (message.type === 'stream') options.onPiece?.(++pieces);
+          if (message.type === 'listing') options.onListing?.(++listings);
           moved = true;
         }
         for (const cursor of synced.splice(0)) made.synced(cursor);

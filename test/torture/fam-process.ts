@@ -57,12 +57,13 @@ export class FamProcess {
       'json',
     ];
     if (rsh !== undefined) args.push('-e', rsh);
-    if (monitor !== undefined) args.push('--monitor', monitor);
+    const withoutRename = monitor === 'fanotify-without-rename';
+    if (monitor !== undefined) args.push('--monitor', withoutRename ? 'fanotify' : monitor);
     this.#asked = false;
     this.log += `--- start ${Date.now()} ${JSON.stringify(env)}\n`;
     const child = spawn(process.execPath, [famCommand, ...args], {
       stdio: ['ignore', 'ignore', 'pipe'],
-      env: { ...process.env, ...env },
+      env: { ...process.env, ...(withoutRename ? { FAM_FANOTIFY_RENAME: 'off' } : {}), ...env },
       cwd: '/',
       uid,
       gid: uid,

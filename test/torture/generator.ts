@@ -216,6 +216,7 @@ export class Generator {
     }
     this.#made(path, 'file');
     if (kind === 5) return { do: 'fifo', path };
+    if (kind === 7) return { do: 'socket', path };
     if (kind === 6 && this.#options.root) return { do: 'device', path, minor: this.#draw(300) };
     return { do: 'symlink', path, target: linkTargets[this.#draw(linkTargets.length)] ?? 'a' };
   }

@@ -38,7 +38,7 @@ export type Operation =
       readonly how: 'replace' | 'exchange' | 'noreplace';
     }
   | { readonly do: 'link'; readonly from: ByteString; readonly path: ByteString }
-  | { readonly do: 'unlink' | 'rmdir' | 'rmtree' | 'mkdirs' | 'fifo'; readonly path: ByteString }
+  | { readonly do: 'unlink' | 'rmdir' | 'rmtree' | 'mkdirs' | 'fifo' | 'socket'; readonly path: ByteString }
   | { readonly do: 'symlink'; readonly path: ByteString; readonly target: ByteString }
   | { readonly do: 'device'; readonly path: ByteString; readonly minor: number }
   | { readonly do: 'chmod'; readonly path: ByteString; readonly mode: number }

@@ -3,7 +3,8 @@
 import { parseArgs } from 'node:util';
 
 const fileSystems = ['ext4', 'xfs', 'btrfs', 'tmpfs', 'overlayfs', 'span'] as const;
-const monitors = ['fanotify', 'inotify'] as const;
+/** The second as it was before Linux 5.17. */
+const monitors = ['fanotify', 'fanotify-without-rename', 'inotify'] as const;
 const users = ['root', 'nobody'] as const;
 const transports = ['local', 'ssh'] as const;
 

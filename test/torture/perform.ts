@@ -35,6 +35,7 @@ import {
   renameat2,
   S_IFCHR,
   S_IFIFO,
+  S_IFSOCK,
   utimensat,
 } from '../../src/kernel/sys.ts';
 import { Mapping, removexattr, setxattr } from './calls.ts';
@@ -320,6 +321,9 @@ function act(operation: Operation): void {
       break;
     case 'fifo':
       must(mknodat(AT_FDCWD, operation.path, S_IFIFO | 0o644));
+      break;
+    case 'socket':
+      must(mknodat(AT_FDCWD, operation.path, S_IFSOCK | 0o644));
       break;
     case 'symlink':
       symlinkSync(bytes(operation.target), bytes(operation.path));
