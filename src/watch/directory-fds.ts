@@ -5,7 +5,9 @@ import type { ByteString } from '../core/name.ts';
 import {
   AT_FDCWD,
   EACCES,
+  ELOOP,
   ENOENT,
+  ENOTDIR,
   O_DIRECTORY,
   O_NOFOLLOW,
   O_NONBLOCK,
@@ -19,6 +21,9 @@ import type { Directory } from './shadow.ts';
 
 /** Well below the usual soft limit of 1,024 descriptors a process. */
 const maxOpen = 256;
+
+/** Errors that say: what the names meant has changed since it was listed. */
+export const goneErrnos: ReadonlySet<number> = new Set([-ENOENT, -ENOTDIR, -ELOOP]);
 
 export class DirectoryFds {
   readonly rootPath: ByteString;

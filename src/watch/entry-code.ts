@@ -116,3 +116,9 @@ export function isDirectoryCode(code: EntryCode): boolean {
   const kind = kindOf(code);
   return kind === EntryKind.entered || kind === EntryKind.closed;
 }
+
+/** A directory's kind is `closed`, whether it is watched or not. */
+export function plainKind(code: EntryCode): number {
+  const kind = kindOf(code);
+  return kind === EntryKind.entered ? EntryKind.closed : kind;
+}

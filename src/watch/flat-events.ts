@@ -12,6 +12,7 @@ import {
   watchEventTypes,
 } from './event.ts';
 import type { TreeEvent } from './outbox.ts';
+import { under } from './under.ts';
 import type { EventPage, FlatEvents, ListingPage } from './watch-messages.ts';
 
 // type and kind, path, from, pid, command, why; '' and 0 for what there is not.
@@ -79,12 +80,6 @@ function eventAt({ root, events }: EventPage, at: number): WatchEvent {
     case 'executionStopped':
       return { type, ...about, pid, ...(command === '' ? {} : { command }) };
   }
-}
-
-/** A path relative to `root`; '' is the root itself. */
-function under(root: ByteString, path: ByteString): ByteString {
-  if (path === '') return root;
-  return root === '/' ? `/${path}` : `${root}/${path}`;
 }
 
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });

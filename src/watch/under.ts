@@ -1,0 +1,9 @@
+// A path in a tree, as an absolute one.
+
+import type { ByteString } from '../core/name.ts';
+
+/** @param path relative to `root`; '' is the root itself */
+export function under(root: ByteString, path: ByteString): ByteString {
+  if (path === '') return root;
+  return root === '/' ? `/${path}` : `${root}/${path}`;
+}
