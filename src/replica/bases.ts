@@ -28,8 +28,8 @@ import {
 import { KeyedDigest } from '../runtime/keyed-digest.ts';
 import type { LocalIdentity } from '../tree/records.ts';
 import type { Base, BaseWanted, Digests, DigestsWanted } from '../wire/messages.ts';
-import { isSameIdentity } from './applier.ts';
 import type { KnownContents } from './known-contents.ts';
+import { isSameIdentity } from './local-identity.ts';
 
 /** Bases held open; more than a source sends streams at once. */
 const maxHeld = 32;

@@ -3,8 +3,8 @@
 
 import { rootId } from '../core/attributes.ts';
 import { Stat, statx } from '../kernel/sys.ts';
-import { isSameIdentity } from './applier.ts';
 import type { Home } from './home.ts';
+import { isSameIdentity } from './local-identity.ts';
 import type { Records } from './records.ts';
 
 /** Names at the top that are looked at: enough to tell a replaced tree from one in which somebody changed a few files. */

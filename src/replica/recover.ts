@@ -26,10 +26,10 @@ import {
 } from '../kernel/sys.ts';
 import { kindOf, observed } from '../tree/attributes-of.ts';
 import type { LocalIdentity } from '../tree/records.ts';
-import { identityOf, isSameIdentity } from './applier.ts';
 import type { Placement, Placements } from './applying-mark.ts';
 import { type Home, innerHomeName } from './home.ts';
 import { discard } from './limbo.ts';
+import { identityOf, isSameIdentity } from './local-identity.ts';
 import { nowhere, type Records } from './records.ts';
 import { Trash } from './trash.ts';
 

@@ -8,8 +8,8 @@ import type { ByteString } from '../core/name.ts';
 import { close, fstat, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, openat, pread, Stat } from '../kernel/sys.ts';
 import type { TreeStore } from '../tree/store.ts';
 import { inlineMaxBytes } from '../wire/messages.ts';
-import { isSameIdentity } from './applier.ts';
 import type { Bases } from './bases.ts';
+import { isSameIdentity } from './local-identity.ts';
 
 type InodeChange = Extract<Change, { type: 'inode' }>;
 

@@ -20,13 +20,14 @@ import type {
   Welcome,
 } from '../wire/messages.ts';
 import { protocolVersion } from '../wire/messages.ts';
-import { Applier, isSameIdentity, type Step } from './applier.ts';
+import { Applier, type Step } from './applier.ts';
 import { ApplyingMark } from './applying-mark.ts';
 import { AttributeRules } from './attribute-rules.ts';
 import { Bases } from './bases.ts';
 import { isFamiliar } from './familiar.ts';
 import { type Home, isEmptyRoot } from './home.ts';
 import { KnownContents } from './known-contents.ts';
+import { isSameIdentity } from './local-identity.ts';
 import { Reconcile } from './reconcile.ts';
 import { Records, type ReplicaMemory } from './records.ts';
 import { recover } from './recover.ts';

@@ -1,0 +1,110 @@
+// What of the batch in hand was not as planned, and what the records say in the end instead: what is really there.
+
+import { type InodeId, Kind, rootId } from '../core/attributes.ts';
+import type { Name } from '../core/name.ts';
+import type { Operation, Place, Plan, Slot } from '../core/plan-operation.ts';
+import { ENOENT } from '../kernel/sys.ts';
+import type { Home } from './home.ts';
+import type { Records } from './records.ts';
+import type { Whereabouts } from './whereabouts.ts';
+
+export class Failures {
+  readonly #home: Home;
+  readonly #records: Records;
+  readonly #where: Whereabouts;
+  /** Each with the names that it was to get or to lose. */
+  readonly #broken = new Map<InodeId, Place[]>();
+  readonly #lost: InodeId[] = [];
+
+  constructor(home: Home, records: Records, where: Whereabouts) {
+    this.#home = home;
+    this.#records = records;
+    this.#where = where;
+  }
+
+  begin(): void {
+    this.#broken.clear();
+    this.#lost.length = 0;
+  }
+
+  /** Files whose content has to come again. */
+  get lost(): readonly InodeId[] {
+    return this.#lost;
+  }
+
+  /** Everything went as planned. */
+  get isEmpty(): boolean {
+    return this.#broken.size === 0;
+  }
+
+  /** What was planned for the inode cannot be relied on any more. */
+  has(id: InodeId): boolean {
+    return this.#broken.has(id);
+  }
+
+  /** The content is not here. */
+  lose(id: InodeId): void {
+    this.#lost.push(id);
+  }
+
+  /** The inode is not where the records have it: its content has to come again. */
+  gone(id: InodeId): number {
+    if (!this.#broken.has(id)) this.#broken.set(id, []);
+    const kind = this.#records.store.inode(id)?.kind;
+    if (kind === Kind.file) this.lose(id);
+    return -ENOENT;
+  }
+
+  /** An operation was not carried out: what is at its places is looked at in the end. */
+  break(operation: Operation): void {
+    const places: Place[] = [];
+    const add = (slot: Slot): void => {
+      if (slot.at === 'name') places.push({ parent: slot.parent, name: slot.name });
+    };
+    const ids = [operation.id];
+    if ('to' in operation) add(operation.to);
+    if ('from' in operation) add(operation.from);
+    if ('at' in operation) add(operation.at);
+    if (operation.type === 'rename' && operation.over !== 0) ids.push(operation.over);
+    if (operation.type === 'exchange') ids.push(operation.other);
+    for (const id of ids) this.#broken.set(id, [...(this.#broken.get(id) ?? []), ...places]);
+  }
+
+  /** After failures: the records of the inodes concerned follow what is really there. */
+  settle(plan: Plan): Pick<Plan, 'inodes' | 'entries'> {
+    const inodes = new Map(plan.inodes);
+    const entries = new Map<InodeId, Map<Name, InodeId>>();
+    for (const [parent, names] of plan.entries) entries.set(parent, new Map(names));
+    const setEntry = (place: Place, id: InodeId): void => {
+      const names = entries.get(place.parent) ?? new Map<Name, InodeId>();
+      names.set(place.name, id);
+      entries.set(place.parent, names);
+    };
+    const occupant = (place: Place): InodeId =>
+      entries.get(place.parent)?.get(place.name) ?? this.#records.occupant(place.parent, place.name);
+    const found: { readonly id: InodeId; readonly place: Place }[] = [];
+    for (const [id, places] of this.#broken) {
+      if (id === rootId) continue;
+      const planned = plan.inodes.get(id) ?? undefined;
+      const recorded = this.#records.inode(id);
+      // What was planned holds only for what was made.
+      const known = this.#where.notedIdentity(id) === undefined ? recorded : (planned ?? recorded);
+      const candidates = new Map<string, Place>();
+      for (const place of [...places, ...(planned?.names ?? []), ...(recorded?.names ?? [])]) {
+        candidates.set(`${place.parent}/${place.name}`, place);
+      }
+      const names: Place[] = [];
+      for (const place of candidates.values()) {
+        const at = this.#where.locate({ at: 'name', ...place });
+        if (typeof at !== 'number' && this.#where.isThere(at, id)) names.push(place);
+        else if (occupant(place) === id) setEntry(place, 0);
+      }
+      const isInLimbo = this.#where.isThere({ dirfd: this.#home.limboFd, name: String(id) }, id);
+      if (known === undefined || (names.length === 0 && !isInLimbo)) inodes.set(id, null);
+      else inodes.set(id, { ...known, names });
+      for (const place of names) found.push({ id, place });
+    }
+    for (const { id, place } of found) setEntry(place, id);
+    return { inodes, entries };
+  }
+}

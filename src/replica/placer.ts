@@ -1,0 +1,96 @@
+// Gives a name in the tree to what is ours and takes it away again. What else is found at the name, and is not fam's, is kept in the
+// trash (I6).
+
+import type { InodeId } from '../core/attributes.ts';
+import type { ByteString } from '../core/name.ts';
+import {
+  EEXIST,
+  EINVAL,
+  ENOENT,
+  ENOSYS,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
+  renameat2,
+  Stat,
+  statx,
+  unlinkat,
+} from '../kernel/sys.ts';
+import type { Capabilities } from './capabilities.ts';
+import type { FormerInodes } from './former-inodes.ts';
+import type { Trash } from './trash.ts';
+import type { Located, Whereabouts } from './whereabouts.ts';
+
+/** Why something is kept. */
+export const notOurs = 'fam did not put it there, or it was changed since';
+
+export class Placer {
+  /** During first contact with a source that was known before. */
+  former: FormerInodes | undefined;
+  readonly #where: Whereabouts;
+  readonly #trash: Trash;
+  readonly #capabilities: Capabilities;
+  readonly #stat = new Stat();
+
+  constructor(where: Whereabouts, trash: Trash, capabilities: Capabilities) {
+    this.#where = where;
+    this.#trash = trash;
+    this.#capabilities = capabilities;
+  }
+
+  /**
+   * Renames something of ours to a name where `over` is expected (0: nothing). Whatever else is there is kept. 0 or -errno.
+   */
+  place(from: Located, to: Located, over: InodeId, path: () => ByteString): number {
+    if (over === 0 || !this.#where.isOurs(to, over)) {
+      const result = renameat2(from.dirfd, from.name, to.dirfd, to.name, RENAME_NOREPLACE);
+      if (result !== -EEXIST) return result;
+      return this.placeOverForeign(from, to, path);
+    }
+    // RACE: between the look and the rename a local user could put a file of his own there, which would be lost. The
+    // window is a few microseconds; closing it would cost an exchange and a check for every file.
+    return renameat2(from.dirfd, from.name, to.dirfd, to.name);
+  }
+
+  /** The same where something is that is not ours; it is kept. */
+  placeOverForeign(from: Located, to: Located, path: () => ByteString): number {
+    // Equal by what first contact goes by (an agent placed it and was killed before it could say so): not worth keeping.
+    if (this.#isEqualFile(from, to) || this.#isFormerFile(from, to))
+      return renameat2(from.dirfd, from.name, to.dirfd, to.name);
+    const exchanged = renameat2(from.dirfd, from.name, to.dirfd, to.name, RENAME_EXCHANGE);
+    if (exchanged === 0) return this.#trash.keep(from.dirfd, from.name, path(), notOurs);
+    if (exchanged !== -EINVAL && exchanged !== -ENOSYS) return exchanged;
+    this.#capabilities.lack('exchange', path);
+    const kept = this.#trash.keep(to.dirfd, to.name, path(), notOurs);
+    if (kept < 0) return kept;
+    return renameat2(from.dirfd, from.name, to.dirfd, to.name, RENAME_NOREPLACE);
+  }
+
+  #isFormerFile(from: Located, to: Located): boolean {
+    const stat = this.#stat;
+    if (this.former === undefined) return false;
+    if (statx(from.dirfd, from.name, stat) < 0 || stat.isDirectory) return false;
+    return statx(to.dirfd, to.name, stat) === 0 && !stat.isDirectory && this.former.has(stat);
+  }
+
+  #isEqualFile(a: Located, b: Located): boolean {
+    const other = new Stat();
+    const stat = this.#stat;
+    if (statx(a.dirfd, a.name, stat) < 0 || statx(b.dirfd, b.name, other) < 0) return false;
+    return (
+      stat.isFile &&
+      other.isFile &&
+      stat.size === other.size &&
+      stat.mtimeS === other.mtimeS &&
+      stat.mtimeNs === other.mtimeNs
+    );
+  }
+
+  /** Removes a name of a file that is recorded there; anything else that is there is kept. 0 or -errno. */
+  remove(at: Located, id: InodeId, path: () => ByteString): number {
+    const found = statx(at.dirfd, at.name, this.#stat);
+    if (found === -ENOENT) return 0;
+    // RACE: as in `place`.
+    if (found === 0 && this.#where.isStatOf(id, this.#stat)) return unlinkat(at.dirfd, at.name);
+    return this.#trash.keep(at.dirfd, at.name, path(), notOurs);
+  }
+}
