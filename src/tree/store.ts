@@ -1,34 +1,17 @@
 // tree/: the durable record of a tree as POSIX has it, and what keeps it true: store (lmdb), recorder (events), scan.
 // May import core/, kernel/, runtime/. Nothing here knows of replicas' links, batches or wires.
 //
-// The store is used by a source for its tree and by a replica for its copy of the records.
+// This file: the store, used by a source for its tree and by a replica for its copy of the records.
 
-import { existsSync, realpathSync } from 'node:fs';
-import { join } from 'node:path';
-import { type Database, type Key, open, type RootDatabase } from 'lmdb';
-import { pack, unpack } from 'msgpackr';
-import * as z from 'zod/mini';
+import { existsSync } from 'node:fs';
 import { type InodeId, rootId, type Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
 import type { ByteString, Name } from '../core/name.ts';
 import { releaseMapped } from '../kernel/sys.ts';
+import { Counters } from './counters.ts';
 import { maxDepth } from './directories.ts';
-import {
-  type EntryKey,
-  type EntryValue,
-  entryCodec,
-  entryKey,
-  type IdentityKey,
-  identityKey,
-  inodeCodec,
-  type JournalValue,
-  journalCodec,
-  journalRecord,
-  type LinkKey,
-  linkKey,
-  numberCodec,
-  numberKey,
-} from './record-codec.ts';
+import { Journal } from './journal.ts';
+import type { IdentityKey } from './record-codec.ts';
 import type { EntryRecord, InodeRecord, JournalRecord } from './records.ts';
 import {
   admitDatabase,
@@ -38,26 +21,7 @@ import {
   syncPath,
   writeBootMark,
 } from './store-files.ts';
-
-/** Address space of the map, not memory or disk: enough for some 200 million files. */
-const mapBytes = 64 * 1024 ** 3;
-
-const counters = z.object({
-  /** Last seq given out; last inode id given out. */
-  head: z.int().check(z.nonnegative()),
-  lastId: z.int().check(z.nonnegative()),
-  /** Nothing is known of single changes up to here: a cursor below it is reconciled by a walk. */
-  pruned: z.int().check(z.nonnegative()),
-  /** Living inodes and living entries. */
-  inodes: z.int().check(z.nonnegative()),
-  entries: z.int().check(z.nonnegative()),
-  /** Inodes without a name may still be found under another one (editor.ts). */
-  unsettled: z.optional(z.boolean()),
-  /** A directory is between two places. */
-  moving: z.optional(z.boolean()),
-});
-type Counters = z.infer<typeof counters>;
-const noCounters: Counters = { head: 0, lastId: rootId, pruned: 0, inodes: 0, entries: 0 };
+import { clearTables, databaseFile, openTables, type StoreTables } from './store-tables.ts';
 
 /** How a meta value is checked when it comes from disk; zod schemas are such parsers. */
 export interface Parser<T> {
@@ -95,22 +59,10 @@ export class TreeStore implements Disposable {
   readonly sourceId: string;
   readonly directory: string;
   #epoch: number;
-  readonly #root: RootDatabase<unknown, string>;
-  readonly #meta: Database<unknown, string>;
-  readonly #inodes: Database<InodeRecord, number>;
-  readonly #entries: Database<EntryValue, EntryKey>;
-  readonly #links: Database<number, LinkKey>;
-  readonly #identities: Database<InodeId, IdentityKey>;
-  readonly #handles: Database<ByteString, number>;
-  readonly #journal: Database<JournalValue, number>;
-  readonly #journaled: boolean;
-  /** The database's file as /proc/self/maps shows it. */
-  readonly #mapped: string;
+  readonly #tables: StoreTables;
+  readonly #counters: Counters;
+  readonly #journal: Journal;
   readonly #lock: StoreLock | undefined;
-  #counters: Counters = { ...noCounters };
-  #countersRead = false;
-  #countersChecked = false;
-  #changed = false;
   #inTransaction = false;
   #closed = false;
 
@@ -121,13 +73,12 @@ export class TreeStore implements Disposable {
     sourceId: string | undefined,
   ) {
     this.directory = directory;
-    this.#journaled = journaled;
     if (role === 'owner') {
       this.#lock = StoreLock.take(directory);
       const { mark, fresh } = admitDatabase(directory, sourceId);
       this.sourceId = mark.sourceId;
       this.#epoch = mark.epoch;
-      this.fresh = fresh !== false || existsSync(join(directory, 'db', 'data.mdb')) ? fresh : 'new';
+      this.fresh = fresh !== false || existsSync(databaseFile(directory)) ? fresh : 'new';
     } else {
       this.#lock = undefined;
       const mark = readBootMark(directory);
@@ -142,29 +93,15 @@ export class TreeStore implements Disposable {
       this.fresh = false;
     }
     try {
-      this.#root = open({
-        path: join(directory, 'db'),
-        noSubdir: false,
-        noSync: true,
-        mapSize: mapBytes,
-        maxDbs: 12,
-        encoding: 'binary',
-        keyEncoding: 'binary',
-      });
-      this.#mapped = realpathSync(join(directory, 'db', 'data.mdb'));
-      this.#meta = table(this.#root, 'meta', textKey, metaCodec);
-      this.#inodes = table(this.#root, 'inodes', numberKey, inodeCodec);
-      this.#entries = table(this.#root, 'entries', entryKey, entryCodec);
-      this.#links = table(this.#root, 'links', linkKey, numberCodec);
-      this.#identities = table(this.#root, 'identities', identityKey, numberCodec);
-      this.#handles = table(this.#root, 'handles', numberKey, bytesCodec);
-      this.#journal = table(this.#root, 'journal', numberKey, journalCodec);
+      this.#tables = openTables(directory);
     } catch (error) {
       this.#lock?.close();
       throw new FamError('STATE_UNUSABLE', `cannot open the store in ${directory}: ${String(error)}`, {
         cause: error,
       });
     }
+    this.#counters = new Counters(this.#tables.meta);
+    this.#journal = new Journal(this.#tables, this.#counters, journaled);
   }
 
   /** @throws FamError STATE_IN_USE, STATE_UNUSABLE */
@@ -182,16 +119,15 @@ export class TreeStore implements Disposable {
     if (this.#inTransaction) return action();
     this.#inTransaction = true;
     try {
-      return this.#root.transactionSync(() => {
+      return this.#tables.root.transactionSync(() => {
         const result = action();
-        if (this.#changed) this.#meta.putSync('counters', this.#counters);
+        this.#counters.save();
         return result;
       });
     } catch (error) {
-      this.#countersRead = false;
+      this.#counters.forget();
       throw error;
     } finally {
-      this.#changed = false;
       this.#inTransaction = false;
     }
   }
@@ -205,35 +141,36 @@ export class TreeStore implements Disposable {
   /** From here on reads see the newest committed state. For threads that block and so never turn their event loop. */
   refresh(): void {
     if (this.#inTransaction) return;
-    this.#root.resetReadTxn();
-    if (this.#lock === undefined) this.#countersRead = false;
+    this.#tables.root.resetReadTxn();
+    if (this.#lock === undefined) this.#counters.forget();
   }
 
   // --- inodes -------------------------------------------------------------------------------------------------------
 
   inode(id: InodeId): InodeRecord | undefined {
-    const record = this.#inodes.get(id);
+    const record = this.#tables.inodes.get(id);
     return record === undefined ? undefined : Object.assign(record, { id });
   }
 
   /** Every record, tombstones included, by id. */
   *inodes(): IterableIterator<InodeRecord> {
-    for (const { key, value } of this.#inodes.getRange({})) yield Object.assign(value, { id: key });
+    for (const { key, value } of this.#tables.inodes.getRange({})) yield Object.assign(value, { id: key });
   }
 
   /** Stores a living inode whose id is new. */
   addInode(record: InodeRecord): void {
-    this.#inodes.putSync(record.id, record);
-    if (hasIdentity(record)) this.#identities.putSync([record.dev, record.inoHigh, record.inoLow], record.id);
-    this.#note(record.seq, undefined, record.id, '');
-    this.#count('inodes', 1);
+    this.#tables.inodes.putSync(record.id, record);
+    if (hasIdentity(record))
+      this.#tables.identities.putSync([record.dev, record.inoHigh, record.inoLow], record.id);
+    this.#journal.note(record.seq, undefined, record.id, '');
+    this.#counters.count('inodes', 1);
   }
 
   /** Stores an entry of whose name the store knows nothing. */
   addEntry(record: EntryRecord): void {
-    this.#entries.putSync([record.parent, record.name], record);
-    this.#note(record.seq, undefined, record.parent, record.name);
-    this.#count('entries', record.id === 0 ? 0 : 1);
+    this.#tables.entries.putSync([record.parent, record.name], record);
+    this.#journal.note(record.seq, undefined, record.parent, record.name);
+    this.#counters.count('entries', record.id === 0 ? 0 : 1);
   }
 
   /**
@@ -243,57 +180,57 @@ export class TreeStore implements Disposable {
   putInode(record: InodeRecord, previous: InodeRecord | undefined = this.inode(record.id)): void {
     const alive = record.links > 0;
     const wasAlive = previous !== undefined && previous.links > 0;
-    this.#inodes.putSync(record.id, record);
+    this.#tables.inodes.putSync(record.id, record);
     if (previous === undefined || !sameObject(previous, record) || alive !== wasAlive) {
       if (wasAlive) this.#dropIdentity(previous);
       if (alive && hasIdentity(record))
-        this.#identities.putSync([record.dev, record.inoHigh, record.inoLow], record.id);
+        this.#tables.identities.putSync([record.dev, record.inoHigh, record.inoLow], record.id);
     }
-    this.#note(record.seq, previous?.seq, record.id, '');
-    if (alive !== wasAlive) this.#count('inodes', alive ? 1 : -1);
+    this.#journal.note(record.seq, previous?.seq, record.id, '');
+    if (alive !== wasAlive) this.#counters.count('inodes', alive ? 1 : -1);
   }
 
   /** Forgets an inode altogether: no tombstone, no journal record. Its names are the caller's affair. */
   removeInode(id: InodeId, previous: InodeRecord | undefined = this.inode(id)): void {
     if (previous === undefined) return;
-    this.#inodes.removeSync(id);
+    this.#tables.inodes.removeSync(id);
     if (previous.links > 0) {
       this.#dropIdentity(previous);
-      this.#count('inodes', -1);
+      this.#counters.count('inodes', -1);
     }
-    if (this.#journaled && previous.seq > this.pruned) this.#journal.removeSync(previous.seq);
+    this.#journal.drop(previous.seq);
   }
 
   /** The living inode that this object of the file system is, by device and inode number (birth is the caller's check). */
   idOfIdentity(dev: number, inoHigh: number, inoLow: number): InodeId | undefined {
-    return this.#identities.get([dev, inoHigh, inoLow]);
+    return this.#tables.identities.get([dev, inoHigh, inoLow]);
   }
 
   /** The file handle of a directory, as it was noted; with it the directory is found wherever it has been moved to. */
   handleOf(id: InodeId): ByteString | undefined {
-    return this.#handles.get(id);
+    return this.#tables.handles.get(id);
   }
 
   /** Inside a transaction. */
   putHandle(id: InodeId, handle: ByteString): void {
-    this.#handles.putSync(id, handle);
+    this.#tables.handles.putSync(id, handle);
   }
 
   /** Inside a transaction. */
   removeHandle(id: InodeId): void {
-    this.#handles.removeSync(id);
+    this.#tables.handles.removeSync(id);
   }
 
   #dropIdentity(record: InodeRecord): void {
     const key: IdentityKey = [record.dev, record.inoHigh, record.inoLow];
-    if (this.#identities.get(key) === record.id) this.#identities.removeSync(key);
+    if (this.#tables.identities.get(key) === record.id) this.#tables.identities.removeSync(key);
   }
 
   // --- entries ------------------------------------------------------------------------------------------------------
 
   /** The entry, which may be a tombstone (id 0). */
   entry(parent: InodeId, name: Name): EntryRecord | undefined {
-    const value = this.#entries.get([parent, name]);
+    const value = this.#tables.entries.get([parent, name]);
     return value === undefined ? undefined : { parent, name, id: value.id, seq: value.seq };
   }
 
@@ -302,10 +239,11 @@ export class TreeStore implements Disposable {
     record: EntryRecord,
     previous: EntryRecord | undefined = this.entry(record.parent, record.name),
   ): void {
-    this.#entries.putSync([record.parent, record.name], record);
-    this.#note(record.seq, previous?.seq, record.parent, record.name);
+    this.#tables.entries.putSync([record.parent, record.name], record);
+    this.#journal.note(record.seq, previous?.seq, record.parent, record.name);
     const alive = record.id !== 0;
-    if (alive !== (previous !== undefined && previous.id !== 0)) this.#count('entries', alive ? 1 : -1);
+    if (alive !== (previous !== undefined && previous.id !== 0))
+      this.#counters.count('entries', alive ? 1 : -1);
   }
 
   /** Forgets an entry altogether: no tombstone, no journal record. */
@@ -315,9 +253,9 @@ export class TreeStore implements Disposable {
     previous: EntryRecord | undefined = this.entry(parent, name),
   ): void {
     if (previous === undefined) return;
-    this.#entries.removeSync([parent, name]);
-    if (previous.id !== 0) this.#count('entries', -1);
-    if (this.#journaled && previous.seq > this.pruned) this.#journal.removeSync(previous.seq);
+    this.#tables.entries.removeSync([parent, name]);
+    if (previous.id !== 0) this.#counters.count('entries', -1);
+    this.#journal.drop(previous.seq);
   }
 
   /** A directory's living entries in name byte order, from after `after`. */
@@ -327,7 +265,7 @@ export class TreeStore implements Disposable {
 
   /** The same with tombstones. */
   *listAll(parent: InodeId, after: Name | '' = ''): IterableIterator<EntryRecord> {
-    for (const { key, value } of this.#entries.getRange({
+    for (const { key, value } of this.#tables.entries.getRange({
       start: [parent, after],
       end: [parent + 1, ''],
       exclusiveStart: after !== '',
@@ -349,18 +287,18 @@ export class TreeStore implements Disposable {
 
   furtherNames(id: InodeId): NameRef[] {
     const names: NameRef[] = [];
-    for (const key of this.#links.getKeys({ start: [id, 0, ''], end: [id + 1, 0, ''] })) {
+    for (const key of this.#tables.links.getKeys({ start: [id, 0, ''], end: [id + 1, 0, ''] })) {
       if (key[2] !== '') names.push({ parent: key[1], name: key[2] });
     }
     return names;
   }
 
   putFurtherName(id: InodeId, parent: InodeId, name: Name): void {
-    this.#links.putSync([id, parent, name], 0);
+    this.#tables.links.putSync([id, parent, name], 0);
   }
 
   removeFurtherName(id: InodeId, parent: InodeId, name: Name): void {
-    this.#links.removeSync([id, parent, name]);
+    this.#tables.links.removeSync([id, parent, name]);
   }
 
   /** A path relative to the root, '' for the root itself; undefined when the inode is not (or no longer) in the tree. */
@@ -380,47 +318,37 @@ export class TreeStore implements Disposable {
 
   /** The last seq given out. */
   get head(): Seq {
-    return this.#read().head;
+    return this.#counters.head;
   }
 
   /** Cursors below this cannot be served from the journal. */
   get pruned(): Seq {
-    return this.#read().pruned;
+    return this.#counters.pruned;
   }
 
   get stats(): { readonly inodes: number; readonly entries: number } {
-    const { inodes, entries } = this.#read();
+    const { inodes, entries } = this.#counters;
     return { inodes, entries };
   }
 
   /** Gives out the next seq. Inside a transaction. */
   nextSeq(): Seq {
-    this.#changed = true;
-    this.#read().head += 1;
-    return this.#counters.head;
+    return this.#counters.nextSeq();
   }
 
   /** Gives out the next inode id; the root's (1) is never given out. Inside a transaction. */
   nextId(): InodeId {
-    this.#changed = true;
-    this.#read().lastId += 1;
-    return this.#counters.lastId;
+    return this.#counters.nextId();
   }
 
   /** Declares everything up to `seq` a base without journal (first scan), or a replica's records as of `seq`. */
   setBase(seq: Seq): void {
-    const now = this.#read();
-    this.#changed = true;
-    now.pruned = Math.max(now.pruned, seq);
-    now.head = Math.max(now.head, seq);
+    this.#counters.setBase(seq);
   }
 
   /** What changed last at each seq > `after` (and <= `to`), in seq order. Each living thing occurs once. */
-  *journal(after: Seq, to: Seq = Number.MAX_SAFE_INTEGER): IterableIterator<JournalRecord> {
-    for (const { key, value } of this.#journal.getRange({ start: after + 1 })) {
-      if (key > to) return;
-      yield journalRecord(key, value);
-    }
+  journal(after: Seq, to: Seq = Number.MAX_SAFE_INTEGER): IterableIterator<JournalRecord> {
+    return this.#journal.between(after, to);
   }
 
   /**
@@ -428,37 +356,7 @@ export class TreeStore implements Disposable {
    * records at a time, so that no transaction is long. Returns true when all of it is done.
    */
   prune(seq: Seq, limit = 10_000): boolean {
-    return this.transaction(() => {
-      const records = [];
-      for (const record of this.journal(0, Math.min(seq, this.head))) {
-        records.push(record);
-        if (records.length >= limit) break;
-      }
-      for (const record of records) this.#forget(record);
-      const done = records.length < limit;
-      this.setBase(done ? Math.min(seq, this.head) : (records.at(-1)?.seq ?? 0));
-      return done;
-    });
-  }
-
-  #forget(record: JournalRecord): void {
-    this.#journal.removeSync(record.seq);
-    if (record.type === 'inode') {
-      const inode = this.inode(record.id);
-      if (inode !== undefined && inode.links === 0) this.#inodes.removeSync(record.id);
-    } else if (this.#entries.get([record.parent, record.name])?.id === 0) {
-      this.#entries.removeSync([record.parent, record.name]);
-    }
-  }
-
-  /** @param name '' for the inode `id` itself, else the entry of this name in the directory `id` */
-  #note(seq: Seq, previousSeq: Seq | undefined, id: InodeId, name: Name | ''): void {
-    if (!this.#journaled || seq === previousSeq) return;
-    const pruned = this.pruned;
-    if (previousSeq !== undefined && previousSeq > pruned) this.#journal.removeSync(previousSeq);
-    if (seq <= pruned) return;
-    const value: JournalValue = name === '' ? { type: 'inode', id } : { type: 'entry', parent: id, name };
-    this.#journal.putSync(seq, value);
+    return this.transaction(() => this.#journal.prune(seq, limit));
   }
 
   // --- meta -------------------------------------------------------------------------------------------------------------
@@ -478,13 +376,13 @@ export class TreeStore implements Disposable {
 
   /** A value that `setMeta` stored, checked by `schema`; undefined when there is none. */
   meta<T>(key: string, schema: Parser<T>): T | undefined {
-    const value = this.#meta.get(key);
+    const value = this.#tables.meta.get(key);
     return value === undefined ? undefined : schema.parse(value);
   }
 
   /** No inode is between two names: what is recorded is a state of the tree. */
   get isSettled(): boolean {
-    return this.#read().unsettled !== true;
+    return this.#counters.isSettled;
   }
 
   /**
@@ -492,61 +390,29 @@ export class TreeStore implements Disposable {
    * of these names for as long as the recorder takes to find out. It takes milliseconds.
    */
   get isMoving(): boolean {
-    return this.#read().moving === true;
+    return this.#counters.isMoving;
   }
 
   /** Inside a transaction. */
   setBetween(state: { readonly isSettled: boolean; readonly isMoving: boolean }): void {
-    const now = this.#read();
-    if (state.isSettled === this.isSettled && state.isMoving === this.isMoving) return;
-    now.unsettled = !state.isSettled;
-    now.moving = state.isMoving;
-    this.#changed = true;
+    this.#counters.setBetween(state);
   }
 
   /** Stores a MessagePack value under a key of the caller's (`recorder/...`, `replica/...`). */
   setMeta(key: string, value: unknown): void {
-    this.transaction(() => this.#meta.putSync(key, value));
+    this.transaction(() => this.#tables.meta.putSync(key, value));
   }
 
   removeMeta(key: string): void {
-    this.transaction(() => this.#meta.removeSync(key));
+    this.transaction(() => this.#tables.meta.removeSync(key));
   }
 
   /** Forgets every record (not the source's id and epoch): a replica at first contact. */
   clear(): void {
     this.transaction(() => {
-      for (const db of [
-        this.#inodes,
-        this.#entries,
-        this.#links,
-        this.#identities,
-        this.#handles,
-        this.#journal,
-        this.#meta,
-      ])
-        clearTable(db);
-      this.#counters = { ...noCounters };
-      this.#countersRead = true;
-      this.#changed = true;
+      clearTables(this.#tables);
+      this.#counters.reset();
     });
-  }
-
-  #count(what: 'inodes' | 'entries', by: number): void {
-    this.#changed = true;
-    this.#read()[what] += by;
-  }
-
-  #read(): Counters {
-    if (!this.#countersRead) {
-      const stored = this.#meta.get('counters');
-      // Checked once: what is there later was written by our own process. A reader asks for each batch.
-      if (stored === undefined) this.#counters = { ...noCounters };
-      else this.#counters = this.#countersChecked ? (stored as Counters) : counters.parse(stored);
-      this.#countersChecked = stored !== undefined;
-      this.#countersRead = true;
-    }
-    return this.#counters;
   }
 
   /**
@@ -554,7 +420,7 @@ export class TreeStore implements Disposable {
    * millisecond; for quiet moments.
    */
   releaseMemory(): void {
-    releaseMapped(this.#mapped);
+    releaseMapped(this.#tables.mapped);
   }
 
   // --- end --------------------------------------------------------------------------------------------------------------
@@ -563,9 +429,9 @@ export class TreeStore implements Disposable {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#lock !== undefined) syncPath(join(this.directory, 'db', 'data.mdb'));
+    if (this.#lock !== undefined) syncPath(databaseFile(this.directory));
     // Without pending asynchronous writes (we make none) lmdb closes before it returns.
-    void this.#root.close();
+    void this.#tables.root.close();
     if (this.#lock === undefined) return;
     const mark = readBootMark(this.directory);
     if (mark !== undefined) writeBootMark(this.directory, { ...mark, clean: true });
@@ -584,50 +450,4 @@ function sameObject(a: InodeRecord, b: InodeRecord): boolean {
 /** A replica's record in limbo or in the making has no object yet: inode number 0. */
 function hasIdentity(record: InodeRecord): boolean {
   return record.inoLow !== 0 || record.inoHigh !== 0;
-}
-
-const textKey = {
-  writeKey: (key: string, target: Buffer, position: number): number =>
-    position + target.write(key, position, 'utf8'),
-  readKey: (source: Buffer, start: number, end: number): string => source.toString('utf8', start, end),
-};
-
-const metaCodec = {
-  encode: (value: unknown): Buffer => pack(value),
-  decode: (source: Uint8Array): unknown => unpack(source),
-};
-
-/** At most 255 bytes after their number: the buffer that lmdb-js hands to `decode` does not end where the value does. */
-const bytesCodec = {
-  encode: (value: ByteString): Buffer => Buffer.from(String.fromCharCode(value.length) + value, 'latin1'),
-  decode: (source: Uint8Array): ByteString => {
-    let value = '';
-    for (let i = 1; i <= (source[0] ?? 0); i++) value += String.fromCharCode(source[i] ?? 0);
-    return value;
-  },
-};
-
-interface KeyCodec<K> {
-  writeKey(key: K, target: Uint8Array, position: number): number;
-  readKey(source: Uint8Array, start: number, end: number): K;
-}
-
-interface ValueCodec<V> {
-  encode(value: V): Uint8Array;
-  decode(source: Uint8Array): V;
-}
-
-/** lmdb-js takes codecs for keys and values under names that its types know for the root database only. */
-function table<V, K extends Key>(
-  root: RootDatabase<unknown, string>,
-  name: string,
-  keys: KeyCodec<K>,
-  values: ValueCodec<V>,
-) {
-  const options = { name, keyEncoder: keys, encoder: values };
-  return root.openDB<V, K>(options);
-}
-
-function clearTable(db: { getKeys(): Iterable<unknown>; clearSync(): void }): void {
-  db.clearSync();
 }
