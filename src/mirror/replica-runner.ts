@@ -16,6 +16,8 @@ import { heartbeatOf } from '../wire/frame-type.ts';
 
 /** A link on which nothing came for three of these is given up (half-open connections). */
 const heartbeatMs = 5000;
+/** So many beats without an answer, and the link is given up. */
+const silentBeatsMax = 3;
 /** Something that only a person can mend is tried again this rarely. */
 const hopelessRetryMs = 30_000;
 /** Problems of one session that are logged one by one; the rest is counted in the status. */
@@ -167,16 +169,23 @@ export class ReplicaRunner {
         link.close(false);
       },
     });
-    let heardAt = performance.now();
+    let silentBeats = 0;
     link.onFrame = (frame) => {
-      heardAt = performance.now();
+      silentBeats = 0;
       const heartbeat = heartbeatOf(frame);
       if (heartbeat === undefined) this.#reader.received(session, frame);
       else if (heartbeat === 'ping') link.send(encode({ type: 'pong' }));
     };
     const heartbeat = setInterval(() => {
-      if (performance.now() - heardAt > 3 * heartbeatMs) {
-        failure = new FamError('HOST_UNREACHABLE', 'nothing heard for 15 s', { retryable: true });
+      // Beats are counted, not milliseconds: after a time in which this process did not run (a suspended machine) everything that has
+      // come meanwhile is still to be read.
+      silentBeats += 1;
+      if (silentBeats > silentBeatsMax) {
+        failure = new FamError(
+          'HOST_UNREACHABLE',
+          `nothing heard for ${(silentBeatsMax * heartbeatMs) / 1000} s`,
+          { retryable: true },
+        );
         link.close(false);
       } else link.send(encode({ type: 'ping' }));
     }, heartbeatMs);

@@ -18,7 +18,6 @@ import { Capabilities } from './capabilities.ts';
 import type { Directories } from './directories.ts';
 import { Failures } from './failures.ts';
 import { throwIfFatal } from './fatal-error.ts';
-import type { FormerInodes } from './former-inodes.ts';
 import type { Home } from './home.ts';
 import { Limbo } from './limbo.ts';
 import { identityOf } from './local-identity.ts';
@@ -29,8 +28,6 @@ import { nowhere, type Records, type ReplicaMemory } from './records.ts';
 import type { StagedStreams } from './staged-streams.ts';
 import { Trash } from './trash.ts';
 import { type Located, Whereabouts } from './whereabouts.ts';
-
-export { identityOf, isSameIdentity } from './local-identity.ts';
 
 /** Called at each named step; a test's fault point. */
 export type Step = (name: string) => void;
@@ -62,13 +59,13 @@ export class Applier {
   readonly trash: Trash;
   readonly directories: Directories;
   readonly limbo: Limbo;
+  readonly placer: Placer;
   readonly #mark: ApplyingMark;
   readonly #problem: (problem: Problem) => void;
   readonly #step: Step;
   readonly #where: Whereabouts;
   readonly #failures: Failures;
   readonly #builder: Builder;
-  readonly #placer: Placer;
   readonly #operations: Operations;
 
   constructor(options: ApplierOptions) {
@@ -86,7 +83,7 @@ export class Applier {
     const failures = new Failures(home, records, where);
     const limbo = new Limbo(home, records, trash, where.directories);
     const builder = new Builder({ home, streams, maker, where, failures });
-    const placer = new Placer(where, trash, capabilities);
+    const placer = new Placer(home.stagingFd, where, trash, capabilities);
     this.maker = maker;
     this.trash = trash;
     this.directories = where.directories;
@@ -94,7 +91,7 @@ export class Applier {
     this.#where = where;
     this.#failures = failures;
     this.#builder = builder;
-    this.#placer = placer;
+    this.placer = placer;
     this.#operations = new Operations({
       home,
       records,
@@ -225,15 +222,6 @@ export class Applier {
 
   // --- for first contact, which places things outside of plans --------------------------------------------------------------
 
-  /** During first contact with a source that was known before. */
-  get former(): FormerInodes | undefined {
-    return this.#placer.former;
-  }
-
-  set former(former: FormerInodes | undefined) {
-    this.#placer.former = former;
-  }
-
   /** See `Builder`. */
   make(id: InodeId, attributes: Attributes, contentSeq: Seq, content: Content, at: Located): number {
     return this.#builder.make(id, attributes, contentSeq, content, at);
@@ -242,11 +230,6 @@ export class Applier {
   /** The inode that `make` made last. */
   identityOfMade(): LocalIdentity {
     return identityOf(this.maker.stat);
-  }
-
-  /** See `Placer`. */
-  place(from: Located, to: Located, over: InodeId, path: () => ByteString): number {
-    return this.#placer.place(from, to, over, path);
   }
 
   /** See `Whereabouts`. */

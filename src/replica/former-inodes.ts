@@ -92,7 +92,7 @@ export class FormerInodes {
   /** Removes what is at the name as far as it was fam's; true when nothing is left there. */
   remove(dirfd: number, name: ByteString): boolean {
     if (statx(dirfd, name, this.#stat) < 0 || !this.has(this.#stat)) return false;
-    // RACE: as in Applier.place: a local user's file could take the name in between.
+    // RACE: as in Placer.place: a local user's file could take the name in between.
     if (!this.#stat.isDirectory) return unlinkat(dirfd, name) === 0;
     const fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (fd < 0) return false;

@@ -213,10 +213,7 @@ export class Operations {
       discard(to.dirfd, to.name);
       result = linkat(from.dirfd, from.name, to.dirfd, to.name);
     } else if (result === -EEXIST) {
-      const staged = { dirfd: this.#home.stagingFd, name: `${id}.link` };
-      result = linkat(from.dirfd, from.name, staged.dirfd, staged.name);
-      if (result === 0)
-        result = this.#placer.placeOverForeign(staged, to, () => this.#where.pathOf(operation.to));
+      result = this.#placer.linkOver(from, id, to, 0, () => this.#where.pathOf(operation.to));
     }
     // A link that was only to keep something for later is not worth failing for: it will be asked for again.
     if ((result === -EMLINK || result === -EPERM) && operation.to.at === 'limbo') return 0;

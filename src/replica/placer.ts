@@ -8,6 +8,7 @@ import {
   EINVAL,
   ENOENT,
   ENOSYS,
+  linkat,
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
   renameat2,
@@ -17,21 +18,25 @@ import {
 } from '../kernel/sys.ts';
 import type { Capabilities } from './capabilities.ts';
 import type { FormerInodes } from './former-inodes.ts';
+import { identityOf, isSameIdentity } from './local-identity.ts';
 import type { Trash } from './trash.ts';
 import type { Located, Whereabouts } from './whereabouts.ts';
 
 /** Why something is kept. */
 export const notOurs = 'fam did not put it there, or it was changed since';
+export const afterKill = 'found after a kill';
 
 export class Placer {
   /** During first contact with a source that was known before. */
   former: FormerInodes | undefined;
+  readonly #stagingFd: number;
   readonly #where: Whereabouts;
   readonly #trash: Trash;
   readonly #capabilities: Capabilities;
   readonly #stat = new Stat();
 
-  constructor(where: Whereabouts, trash: Trash, capabilities: Capabilities) {
+  constructor(stagingFd: number, where: Whereabouts, trash: Trash, capabilities: Capabilities) {
+    this.#stagingFd = stagingFd;
     this.#where = where;
     this.#trash = trash;
     this.#capabilities = capabilities;
@@ -44,15 +49,34 @@ export class Placer {
     if (over === 0 || !this.#where.isOurs(to, over)) {
       const result = renameat2(from.dirfd, from.name, to.dirfd, to.name, RENAME_NOREPLACE);
       if (result !== -EEXIST) return result;
-      return this.placeOverForeign(from, to, path);
+      return this.#placeOverForeign(from, to, path);
     }
     // RACE: between the look and the rename a local user could put a file of his own there, which would be lost. The
     // window is a few microseconds; closing it would cost an exchange and a check for every file.
     return renameat2(from.dirfd, from.name, to.dirfd, to.name);
   }
 
+  /**
+   * Gives a file one more name where something else is: `over` as in `place`. 0 or -errno.
+   * @param id the file's, for a name in staging
+   */
+  linkOver(from: Located, id: InodeId, to: Located, over: InodeId, path: () => ByteString): number {
+    const staged = { dirfd: this.#stagingFd, name: `${id}.link` };
+    let linked = linkat(from.dirfd, from.name, staged.dirfd, staged.name);
+    if (linked === -EEXIST) {
+      // Left by an agent that was killed: before it gave the name, or when it had taken a local user's file from there.
+      linked = this.#isSameInode(from, staged)
+        ? unlinkat(staged.dirfd, staged.name)
+        : this.#trash.keep(staged.dirfd, staged.name, path(), afterKill);
+      if (linked === 0) linked = linkat(from.dirfd, from.name, staged.dirfd, staged.name);
+    }
+    return linked < 0 ? linked : this.place(staged, to, over, path);
+  }
+
   /** The same where something is that is not ours; it is kept. */
-  placeOverForeign(from: Located, to: Located, path: () => ByteString): number {
+  #placeOverForeign(from: Located, to: Located, path: () => ByteString): number {
+    // To rename one name of an inode over another does nothing, and would leave the first behind.
+    if (this.#isSameInode(from, to)) return unlinkat(from.dirfd, from.name);
     // Equal by what first contact goes by (an agent placed it and was killed before it could say so): not worth keeping.
     if (this.#isEqualFile(from, to) || this.#isFormerFile(from, to))
       return renameat2(from.dirfd, from.name, to.dirfd, to.name);
@@ -70,6 +94,13 @@ export class Placer {
     if (this.former === undefined) return false;
     if (statx(from.dirfd, from.name, stat) < 0 || stat.isDirectory) return false;
     return statx(to.dirfd, to.name, stat) === 0 && !stat.isDirectory && this.former.has(stat);
+  }
+
+  #isSameInode(a: Located, b: Located): boolean {
+    const stat = this.#stat;
+    if (statx(a.dirfd, a.name, stat) < 0) return false;
+    const identity = identityOf(stat);
+    return statx(b.dirfd, b.name, stat) === 0 && isSameIdentity(identity, stat);
   }
 
   #isEqualFile(a: Located, b: Located): boolean {

@@ -34,11 +34,14 @@ import {
 import { observed } from '../tree/attributes-of.ts';
 import type { InodeRecord, LocalIdentity } from '../tree/records.ts';
 import type { Contents, Extras, ListedEntry, Listing, Wants } from '../wire/messages.ts';
-import { type Applier, identityOf, isSameIdentity } from './applier.ts';
+import type { Applier } from './applier.ts';
 import { FormerInodes } from './former-inodes.ts';
 import { innerHomeName } from './home.ts';
 import { discard } from './limbo.ts';
+import { identityOf, isSameIdentity } from './local-identity.ts';
+import { afterKill } from './placer.ts';
 import { nowhere } from './records.ts';
+import type { Located } from './whereabouts.ts';
 
 /** Names of extras that are told; their number is always exact. */
 const maxExtraPaths = 20;
@@ -82,7 +85,7 @@ export class Reconcile {
     store.refresh();
     applier.limbo.empty(new Set());
     const { state } = applier.home;
-    if (options.isSameSource) applier.former = FormerInodes.gather(store, state);
+    if (options.isSameSource) applier.placer.former = FormerInodes.gather(store, state);
     else FormerInodes.forget(state);
     store.clear();
     store.refresh();
@@ -155,7 +158,7 @@ export class Reconcile {
 
   close(): void {
     this.#closeOpen();
-    this.#applier.former = undefined;
+    this.#applier.placer.former = undefined;
   }
 
   // --- directories --------------------------------------------------------------------------------------------------------
@@ -208,7 +211,7 @@ export class Reconcile {
       if (record !== undefined && record.name !== '' && parent >= 0) {
         const to = { dirfd: parent, name: record.name };
         const from = { dirfd: home.limboFd, name: String(open.id) };
-        const placed = this.#applier.place(from, to, 0, () => records.pathOf(open.id));
+        const placed = this.#applier.placer.place(from, to, 0, () => records.pathOf(open.id));
         if (placed < 0) this.#failed(open.id, 'put in place', placed);
         else this.#applier.setPlace(open.id, undefined);
         this.#touched.add(record.parent);
@@ -226,7 +229,7 @@ export class Reconcile {
     const { records, trash } = this.#applier;
     const directory = records.pathOf(open.id);
     const path = directory === '' ? name : `${directory}/${name}`;
-    if (this.#applier.former?.remove(open.fd, name) === true) {
+    if (this.#applier.placer.former?.remove(open.fd, name) === true) {
       this.#touched.add(open.id);
       return;
     }
@@ -334,19 +337,16 @@ export class Reconcile {
 
   /** One more name of an inode that is here already. */
   #furtherName(open: OpenDirectory, place: Place, id: InodeId, known: InodeRecord, isLocal: boolean): void {
-    const { records, home, directories } = this.#applier;
+    const { records, directories } = this.#applier;
     const names = records.store.namesOf(id, known);
     if (names.some((one) => one.parent === place.parent && one.name === place.name)) return;
     if (!isLocal || !isSameIdentity(known, this.#stat)) {
       const [first] = names;
       const from = first === undefined ? -1 : directories.get(first.parent);
       if (first === undefined || from < 0) return;
-      const linkName = `${id}.link`;
-      let result = isLocal
-        ? linkat(from, first.name, home.stagingFd, linkName)
+      const result = isLocal
+        ? this.#linkOver({ dirfd: from, name: first.name }, id, open.fd, place)
         : linkat(from, first.name, open.fd, place.name);
-      if (isLocal && result === 0)
-        result = this.#placeOver({ dirfd: home.stagingFd, name: linkName }, open.fd, place);
       if (result < 0) {
         this.#problemAt(place, 'link', result);
         return;
@@ -367,7 +367,7 @@ export class Reconcile {
   ): void {
     const [first, ...others] = places;
     if (first === undefined) return;
-    const { maker, home, directories } = this.#applier;
+    const { maker, home, directories, trash } = this.#applier;
     const open = this.#open;
     const isHere = open?.id === first.parent && open.isHidden;
     const dirfd = isHere ? open.fd : directories.get(first.parent);
@@ -384,7 +384,9 @@ export class Reconcile {
       const staged = { dirfd: home.stagingFd, name: `${id}.new` };
       result = this.#applier.make(id, attributes, contentSeq, content, staged);
       if (result === -EEXIST) {
-        unlinkat(staged.dirfd, staged.name);
+        // Left by an agent that was killed: half-made, or a local user's that gave way.
+        const kept = trash.keep(staged.dirfd, staged.name, this.#pathOf(first), afterKill);
+        if (kept < 0) this.#problemAt(first, 'move to trash', kept);
         result = this.#applier.make(id, attributes, contentSeq, content, staged);
       }
       if (result === 0) result = this.#placeOver(staged, dirfd, first);
@@ -400,9 +402,7 @@ export class Reconcile {
     const placed = [first];
     for (const place of others) {
       const to = directories.get(place.parent);
-      const from = { dirfd: home.stagingFd, name: `${id}.link` };
-      let linked = to < 0 ? to : linkat(dirfd, first.name, from.dirfd, from.name);
-      if (linked === 0) linked = this.#placeOver(from, to, place);
+      const linked = to < 0 ? to : this.#linkOver({ dirfd, name: first.name }, id, to, place);
       if (linked < 0) this.#problemAt(place, 'link', linked);
       else placed.push(place);
       this.#touched.add(place.parent);
@@ -411,15 +411,24 @@ export class Reconcile {
   }
 
   /** Places something staged over whatever is at the name; what is there is kept unless its content has another recorded name. */
-  #placeOver(from: { dirfd: number; name: ByteString }, dirfd: number, place: Place): number {
-    const { records } = this.#applier;
-    const to = { dirfd, name: place.name };
+  #placeOver(from: Located, dirfd: number, place: Place): number {
+    const over = this.#occupant(dirfd, place.name);
+    return this.#applier.placer.place(from, { dirfd, name: place.name }, over, () => this.#pathOf(place));
+  }
+
+  #linkOver(from: Located, id: InodeId, dirfd: number, place: Place): number {
+    const over = this.#occupant(dirfd, place.name);
+    return this.#applier.placer.linkOver(from, id, { dirfd, name: place.name }, over, () =>
+      this.#pathOf(place),
+    );
+  }
+
+  /** The recorded file that is at a name and has others; 0: none. */
+  #occupant(dirfd: number, name: Name): InodeId {
+    const { store } = this.#applier.records;
     const stat = this.#stat;
-    let over = 0;
-    if (statx(dirfd, place.name, stat) === 0 && stat.nlink > 1 && stat.type !== S_IFDIR) {
-      over = records.store.idOfIdentity(stat.dev, stat.inoHigh, stat.inoLow) ?? 0;
-    }
-    return this.#applier.place(from, to, over, () => this.#pathOf(place));
+    if (statx(dirfd, name, stat) < 0 || stat.nlink < 2 || stat.type === S_IFDIR) return 0;
+    return store.idOfIdentity(stat.dev, stat.inoHigh, stat.inoLow) ?? 0;
   }
 
   #record(

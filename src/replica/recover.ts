@@ -30,6 +30,7 @@ import type { Placement, Placements } from './applying-mark.ts';
 import { type Home, innerHomeName } from './home.ts';
 import { discard } from './limbo.ts';
 import { identityOf, isSameIdentity } from './local-identity.ts';
+import { afterKill } from './placer.ts';
 import { nowhere, type Records } from './records.ts';
 import { Trash } from './trash.ts';
 
@@ -68,8 +69,9 @@ class Recovery {
   run(): void {
     this.#rescue(this.#home.rootFd, rootId);
     this.#clearLimbo();
+    this.#clearStaging();
     this.#walk(this.#home.rootFd, '.', rootId);
-    for (const name of this.#inLimbo()) {
+    for (const name of this.#namesIn(this.#home.limboFd)) {
       const id = this.#idAt(this.#home.limboFd, name);
       if (id === 0 || String(id) !== name) continue;
       this.#note(id);
@@ -90,14 +92,33 @@ class Recovery {
     return true;
   }
 
-  #inLimbo(): Name[] {
-    const limbo = openat(this.#home.limboFd, '.', O_RDONLY | O_DIRECTORY);
+  #namesIn(folder: number): Name[] {
+    const fd = openat(folder, '.', O_RDONLY | O_DIRECTORY);
     const names: Name[] = [];
-    readDirectory(limbo, (name) => {
+    readDirectory(fd, (name) => {
       names.push(name);
     });
-    close(limbo);
+    close(fd);
     return names;
+  }
+
+  /**
+   * Removes what the cut batch had made or linked in staging and not placed. As in limbo, what is there may have been exchanged for what
+   * it was to be, and is kept then.
+   */
+  #clearStaging(): void {
+    const { stagingFd } = this.#home;
+    const trash = new Trash(this.#home);
+    for (const name of this.#namesIn(stagingFd)) {
+      const [, id] = /^([1-9]\d*)\.(?:new|link)$/.exec(name) ?? [];
+      if (id === undefined) continue;
+      const isKnown = this.#idAt(stagingFd, name) === Number(id);
+      // New content that has some of its names already.
+      const renewed = this.#renewed.get(Number(id));
+      const isRenewed = renewed !== undefined && isSameIdentity(renewed.identity, this.#stat);
+      if (isKnown || isRenewed || !this.#occupied.has(Number(id))) discard(stagingFd, name);
+      else trash.keep(stagingFd, name, `(${name})`, afterKill);
+    }
   }
 
   /**
@@ -109,7 +130,7 @@ class Recovery {
     const { limboFd } = this.#home;
     const trash = new Trash(this.#home);
     const unknown: string[] = [];
-    for (const name of this.#inLimbo()) {
+    for (const name of this.#namesIn(limboFd)) {
       const id = this.#idAt(limboFd, name);
       if (id === 0 && !this.#isRenewed(name)) unknown.push(name);
       this.#rescueIn(limboFd, name, id);
@@ -117,7 +138,7 @@ class Recovery {
     for (const name of unknown) {
       const id = Number(name);
       const mayBeOthers = this.#occupied.has(id) || this.#records.inode(id) !== undefined;
-      if (mayBeOthers) trash.keep(limboFd, name, `(${name})`, 'found after a kill');
+      if (mayBeOthers) trash.keep(limboFd, name, `(${name})`, afterKill);
       else discard(limboFd, name);
     }
   }

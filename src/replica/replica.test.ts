@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { compareTrees } from '../../test/oracle/compare-trees.ts';
 import { Killed, ReplicaPair } from '../../test/support/replica-pair.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
+import type { Name } from '../core/name.ts';
 
 process.umask(0o022);
 
@@ -137,6 +138,20 @@ describe('first contact', () => {
     pair.connect({ init: true });
     expectEqualBelowRoot(pair);
     expect(trashed(pair)).toEqual(['mine']);
+  });
+
+  test('leaves no further link behind where somebody has made the same one already', () => {
+    const pair = makePair();
+    const at = (name: string): string => join(pair.source, name);
+    fs.writeFileSync(at('one'), 'one');
+    pair.record();
+    pair.connect();
+    fs.linkSync(join(pair.replica, 'one'), join(pair.replica, 'two'));
+    fs.linkSync(at('one'), at('two'));
+    pair.recordAttributes('two' as Name);
+    pair.connect();
+    const { nlink } = fs.statSync(join(pair.replica, 'two'));
+    expect(nlink).toBe(2);
   });
 
   test('corrects hard links and attributes', () => {

@@ -42,7 +42,12 @@ export class Records implements Disposable {
       const inode = this.#store.inode(at);
       if (inode === undefined) return `${last}, which has no record`;
       const { kind, links, seq, contentSeq, mode, size, listed, mtimeS, mtimeNs } = inode;
-      return `${last}: ${JSON.stringify({ kind, links, seq, contentSeq, mode: mode.toString(8), size, listed, mtimeS, mtimeNs })}, head ${this.#store.head}`;
+      // A name below a folder that has no name itself counts as a link, and is in nobody's way.
+      const names = this.#store
+        .namesOf(at, inode)
+        .map(({ parent, name }) => `${this.#store.pathOf(parent) ?? `(inode ${parent})`}/${name}`);
+      const several = names.length > 1 ? ` names ${JSON.stringify(names)}` : '';
+      return `${last}: ${JSON.stringify({ kind, links, seq, contentSeq, mode: mode.toString(8), size, listed, mtimeS, mtimeNs })}${several}, head ${this.#store.head}`;
     });
   }
 

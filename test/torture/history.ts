@@ -1,6 +1,7 @@
 // One history: a tree, its mirror and its replicas from the first sync through all rounds. After each round everything
 // is equal to the letter, or the history has failed.
 
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { compareTrees, type Difference } from '../oracle/compare-trees.ts';
@@ -258,12 +259,22 @@ class History {
           `records of ${show(path)}:`,
           `  source:    ${tree.describe(path)}`,
           `  replica ${replica + 1}: ${mirrored.describe(path)}`,
+          `  left behind there: ${leftBehind(homeOf(place)).slice(0, 20).map(show).join(' ') || 'nothing'}`,
         ];
       });
     } catch (error) {
       return [`no autopsy: ${String(error)}`];
     }
   }
+}
+
+/** What is in a replica's own folders when all is quiet: nothing should be. */
+function leftBehind(home: string): string[] {
+  return ['staging', 'limbo'].flatMap((folder) =>
+    readdirSync(join(home, folder), { recursive: true, encoding: 'latin1' }).map(
+      (name) => `${folder}/${name}`,
+    ),
+  );
 }
 
 interface ReplicaDifference extends Difference {
