@@ -12,10 +12,11 @@ import type { SessionEvent, SessionOptions, SessionProgress } from '../source/se
 import { Backoff } from '../transport/backoff.ts';
 import type { Link, Transport } from '../transport/link.ts';
 import { encode } from '../wire/codec.ts';
-import { heartbeatOf } from '../wire/frame-type.ts';
+import { isAlive } from '../wire/frame-type.ts';
+import { heartbeatMs } from '../wire/messages.ts';
 
-/** A link on which nothing came for three of these is given up (half-open connections). */
-const heartbeatMs = 5000;
+/** A link on which nothing came for so long is given up (half-open connections). */
+const silenceMs = 3 * heartbeatMs;
 /** Something that only a person can mend is tried again this rarely. */
 const hopelessRetryMs = 30_000;
 /** Problems of one session that are logged one by one; the rest is counted in the status. */
@@ -170,15 +171,13 @@ export class ReplicaRunner {
     let heardAt = performance.now();
     link.onFrame = (frame) => {
       heardAt = performance.now();
-      const heartbeat = heartbeatOf(frame);
-      if (heartbeat === undefined) this.#reader.received(session, frame);
-      else if (heartbeat === 'ping') link.send(encode({ type: 'pong' }));
+      if (!isAlive(frame)) this.#reader.received(session, frame);
     };
-    const heartbeat = setInterval(() => {
-      if (performance.now() - heardAt > 3 * heartbeatMs) {
-        failure = new FamError('HOST_UNREACHABLE', 'nothing heard for 15 s', { retryable: true });
-        link.close(false);
-      } else link.send(encode({ type: 'ping' }));
+    const watch = setInterval(() => {
+      if (performance.now() - heardAt <= silenceMs) return;
+      const message = `nothing heard for ${silenceMs / 1000} s`;
+      failure = new FamError('HOST_UNREACHABLE', message, { retryable: true });
+      link.close(false);
     }, heartbeatMs);
     try {
       const { error } = await link.ended;
@@ -187,7 +186,7 @@ export class ReplicaRunner {
       await this.#reader.detach(session);
       return failure ?? (error === undefined ? unexpectedEnd() : asFamError(error, this.label));
     } finally {
-      clearInterval(heartbeat);
+      clearInterval(watch);
       this.#link = undefined;
     }
   }
