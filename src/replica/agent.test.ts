@@ -8,6 +8,7 @@ import { waitFor } from '../../test/support/wait-for.ts';
 import { type Attributes, Kind, rootId } from '../core/attributes.ts';
 import type { Change } from '../core/change.ts';
 import { asName, type Name } from '../core/name.ts';
+import { socketpair } from '../kernel/sys.ts';
 import { decodeToSource, encode } from '../wire/codec.ts';
 import { FrameOutput } from '../wire/frame-output.ts';
 import {
@@ -53,24 +54,17 @@ const welcome: Welcome = {
   durability: 'none',
 };
 
-/** A pipe with a name for a moment, since Node makes none: what is written to one end is read from the other. */
-function pipe(): { readonly readFd: number; readonly writeFd: number } {
-  const path = join(tempFolder('fam-pipe'), 'pipe');
-  execFileSync('mkfifo', [path]);
-  // Whoever opens a pipe to read waits for a writer, unless told not to.
-  const readFd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
-  return { readFd, writeFd: fs.openSync(path, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK) };
-}
-
 /** A source by hand at the other end of a pipe. */
 function connect(root: string) {
-  const { readFd, writeFd } = pipe();
-  const toAgent = new Socket({ fd: writeFd, readable: false, writable: true });
+  const pair = socketpair();
+  if (typeof pair === 'number') throw new Error(`socketpair: ${pair}`);
+  const [inputFd, outputFd] = pair;
+  const toAgent = new Socket({ fd: outputFd, readable: false, writable: true });
   const output = new FrameOutput(toAgent);
   const stop = new AbortController();
   const received: ToSource[] = [];
   const link = {
-    inputFd: readFd,
+    inputFd,
     send: (frame: Uint8Array): boolean => received.push(decodeToSource(frame)) > 0,
     broken: new Promise<void>(() => {}),
     close: () => Promise.resolve(),
@@ -78,7 +72,7 @@ function connect(root: string) {
   // An agent that has ended reads no more.
   toAgent.on('error', () => {});
   const exit = runAgent(link, { root, version: 'test', signal: stop.signal }).finally(() => {
-    fs.closeSync(readFd);
+    fs.closeSync(inputFd);
     output.destroy();
   });
   onTestFinished(async () => {

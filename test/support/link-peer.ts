@@ -1,6 +1,6 @@
 // The other end of a link under test, in this process or in one of its own (link-peer-main.ts). Its mode comes as the replica's path.
 
-import type { Link } from '../../src/transport/link.ts';
+import type { Link } from '../../src/wire/link.ts';
 
 /** What a peer needs of its link. */
 export type PeerLink = Pick<Link, 'onFrame' | 'send' | 'drained' | 'pause' | 'resume'> & {

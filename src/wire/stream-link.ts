@@ -1,9 +1,9 @@
-// A link over a pair of byte streams: a child's pipes, the agent's stdio, a pipe in memory.
+// A link over a pair of byte streams: the pipes of an agent, a pipe in memory.
 
 import type { Readable, Writable } from 'node:stream';
 import { FamError } from '../core/errors.ts';
-import { FrameOutput } from '../wire/frame-output.ts';
-import { FrameDecoder } from '../wire/framing.ts';
+import { FrameOutput } from './frame-output.ts';
+import { FrameDecoder } from './framing.ts';
 import type { Link, LinkEnd } from './link.ts';
 
 /** A peer that does not close its side within this time after we have closed ours is cut off. */
@@ -17,13 +17,6 @@ export interface StreamLinkOptions {
   readonly output: Writable;
   /** Bytes of `input` that were read before the link was made. */
   readonly received?: Uint8Array;
-  /**
-   * Asked once both streams are done with (or broken): why the link ended, or undefined when that was on purpose. It is
-   * given what the streams themselves say. Frees what the streams hung on. Must not reject.
-   */
-  readonly explain?: (seen: Error | undefined, closedByUs: boolean) => Promise<Error | undefined>;
-  /** Told when our side closes. */
-  readonly closing?: (graceful: boolean) => void;
 }
 
 /** The streams belong to the link: it destroys them. Reading starts one turn of the event loop after construction. */
@@ -34,8 +27,6 @@ export class StreamLink implements Link {
   readonly #input: Readable;
   readonly #output: FrameOutput;
   readonly #decoder = new FrameDecoder();
-  readonly #explain: StreamLinkOptions['explain'];
-  readonly #onClosing: StreamLinkOptions['closing'];
   #settle: (end: LinkEnd) => void = () => {};
   #received = 0;
   #paused = false;
@@ -50,8 +41,6 @@ export class StreamLink implements Link {
   constructor(options: StreamLinkOptions) {
     this.#input = options.input;
     this.#output = new FrameOutput(options.output);
-    this.#explain = options.explain;
-    this.#onClosing = options.closing;
     this.ended = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -103,7 +92,6 @@ export class StreamLink implements Link {
     if (this.#finished) return;
     const first = !this.#closing;
     this.#closing = true;
-    this.#onClosing?.(graceful);
     if (!graceful) this.#finish(undefined, true);
     if (!graceful || !first) return;
     this.#output.end();
@@ -164,7 +152,6 @@ export class StreamLink implements Link {
     if (abrupt) this.#output.destroy();
     // A peer that has closed its side may still read: what we sent before goes out, and our end tells that we saw its own.
     else await this.#output.flush(lastWordsMs);
-    const error = this.#explain === undefined ? seen : await this.#explain(seen, this.#closing);
-    this.#settle({ error });
+    this.#settle({ error: seen });
   }
 }
