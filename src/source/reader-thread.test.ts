@@ -103,6 +103,8 @@ class PaperReplica {
         });
         break;
       case 'stream':
+        // A file that was seen before its writer had finished is sent anew.
+        if (message.offset === 0) this.#staged.delete(message.id);
         this.#staged.set(message.id, [...(this.#staged.get(message.id) ?? []), Buffer.from(message.bytes)]);
         this.ack(false);
         break;
