@@ -9,7 +9,7 @@ import { runAgent } from '../replica/agent.ts';
 import { packageVersion } from '../runtime/version.ts';
 import { protocolLine } from '../transport/bootstrap.ts';
 import { decodePath } from '../transport/encoded-path.ts';
-import { stdioLink } from '../transport/stdio.ts';
+import { StdioLink } from '../transport/stdio.ts';
 
 const agentOptions = z.object({
   protocol: z.optional(z.boolean()),
@@ -30,7 +30,7 @@ export async function agentCommand(root: string | undefined, options: object): P
   }
   const path = resolve(rootOf(root, encoded === true, restrict !== undefined));
   if (restrict !== undefined) checkInside(path, restrict);
-  process.exitCode = await runAgent(stdioLink(), {
+  process.exitCode = await runAgent(new StdioLink(), {
     root: path,
     version: packageVersion(),
     signal: untilTerminated(),

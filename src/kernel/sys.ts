@@ -10,6 +10,7 @@ export * from './entry-calls.ts';
 export * from './handle.ts';
 export * from './mapped-memory.ts';
 export * from './poll.ts';
+export * from './socket-pair.ts';
 export * from './stat.ts';
 export * from './sys-error.ts';
 export * from './xattr.ts';

@@ -12,7 +12,7 @@ import { ReaderThread } from '../source/reader-thread.ts';
 import type { SessionOptions } from '../source/session.ts';
 import type { Condition } from '../source/tree-messages.ts';
 import { type TreeEvent, TreeThread } from '../source/tree-thread.ts';
-import type { Transport } from '../transport/link.ts';
+import type { Transport } from '../transport/transport.ts';
 import type { Prepared } from './prepare.ts';
 import { ReplicaRunner } from './replica-runner.ts';
 

@@ -6,9 +6,9 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { FamError } from '../core/errors.ts';
 import { type Destination, parseDestination, showDestination } from '../transport/destination.ts';
 import { EagerTransport } from '../transport/eager.ts';
-import type { Transport } from '../transport/link.ts';
 import { LocalTransport } from '../transport/local.ts';
 import { SshTransport } from '../transport/ssh.ts';
+import type { Transport } from '../transport/transport.ts';
 import { stateFolderOf } from './state-folder.ts';
 
 export interface PrepareOptions {

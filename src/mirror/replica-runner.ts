@@ -7,17 +7,12 @@ import { FamError } from '../core/errors.ts';
 import { displayBytes } from '../core/name.ts';
 import { oneLine } from '../core/one-line.ts';
 import type { Log } from '../runtime/log.ts';
-import type { ReaderThread } from '../source/reader-thread.ts';
+import type { SessionNumber } from '../source/reader-messages.ts';
+import type { ReaderThread, SessionEnd } from '../source/reader-thread.ts';
 import type { SessionEvent, SessionOptions, SessionProgress } from '../source/session.ts';
 import { Backoff } from '../transport/backoff.ts';
-import type { Link, Transport } from '../transport/link.ts';
-import { encode } from '../wire/codec.ts';
-import { heartbeatOf } from '../wire/frame-type.ts';
+import type { Connection, Transport } from '../transport/transport.ts';
 
-/** A link on which nothing came for three of these is given up (half-open connections). */
-const heartbeatMs = 5000;
-/** So many beats without an answer, and the link is given up. */
-const silentBeatsMax = 3;
 /** Something that only a person can mend is tried again this rarely. */
 const hopelessRetryMs = 30_000;
 /** Problems of one session that are logged one by one; the rest is counted in the status. */
@@ -39,7 +34,8 @@ export class ReplicaRunner {
   readonly #log: Log;
   readonly #backoff = new Backoff();
   readonly #stop = new AbortController();
-  #link: Link | undefined;
+  /** While it is connected. */
+  #session: SessionNumber | undefined;
   #state: ReplicaStatus['state'] = 'connecting';
   #progress: SessionProgress | undefined;
   #met = false;
@@ -114,9 +110,9 @@ export class ReplicaRunner {
       this.#state = 'connecting';
       this.#retryAt = undefined;
       try {
-        const link = await this.#transport.connect(this.#stop.signal);
+        const connection = await this.#transport.connect(this.#stop.signal);
         this.#backoff.connected(performance.now());
-        const error = await this.#serve(link);
+        const error = await this.#serve(connection);
         if (this.#stop.signal.aborted) break;
         this.#lose(error);
       } catch (error) {
@@ -142,8 +138,7 @@ export class ReplicaRunner {
    */
   stop(graceful: boolean): void {
     this.#stop.abort();
-    if (graceful) this.#link?.send(encode({ type: 'bye' }));
-    this.#link?.close(graceful);
+    if (this.#session !== undefined) this.#reader.close(this.#session, graceful);
   }
 
   /** The source has recorded more; `head` is its newest seq. */
@@ -151,54 +146,23 @@ export class ReplicaRunner {
     if (this.#progress !== undefined && this.#progress.applied < head) this.#equalAt ??= performance.now();
   }
 
-  async #serve(link: Link): Promise<FamError> {
-    this.#link = link;
+  async #serve(connection: Connection): Promise<FamError> {
     this.#met = false;
     this.#inSyncLogged = false;
     this.#problems = 0;
     let failure: FamError | undefined;
-    const session = this.#reader.attach(this.#options.session, {
-      frame: (frame) => {
-        link.send(frame);
-      },
-      event: (event) => {
-        failure = this.#event(event) ?? failure;
-      },
-      broken: (error) => {
-        failure = error;
-        link.close(false);
-      },
+    const { how, error } = await new Promise<SessionEnd>((resolve) => {
+      this.#session = this.#reader.attach(this.#options.session, connection, {
+        event: (event) => {
+          failure = this.#event(event) ?? failure;
+        },
+        ended: resolve,
+      });
+      if (this.#stop.signal.aborted) this.#reader.close(this.#session, true);
     });
-    let silentBeats = 0;
-    link.onFrame = (frame) => {
-      silentBeats = 0;
-      const heartbeat = heartbeatOf(frame);
-      if (heartbeat === undefined) this.#reader.received(session, frame);
-      else if (heartbeat === 'ping') link.send(encode({ type: 'pong' }));
-    };
-    const heartbeat = setInterval(() => {
-      // Beats are counted, not milliseconds: after a time in which this process did not run (a suspended machine) everything that has
-      // come meanwhile is still to be read.
-      silentBeats += 1;
-      if (silentBeats > silentBeatsMax) {
-        failure = new FamError(
-          'HOST_UNREACHABLE',
-          `nothing heard for ${(silentBeatsMax * heartbeatMs) / 1000} s`,
-          { retryable: true },
-        );
-        link.close(false);
-      } else link.send(encode({ type: 'ping' }));
-    }, heartbeatMs);
-    try {
-      const { error } = await link.ended;
-      // What the agent said last may still be held by the transport (one turn), or be on its way from the reader thread.
-      await new Promise(setImmediate);
-      await this.#reader.detach(session);
-      return failure ?? (error === undefined ? unexpectedEnd() : asFamError(error, this.label));
-    } finally {
-      clearInterval(heartbeat);
-      this.#link = undefined;
-    }
+    this.#session = undefined;
+    const why = await connection.ended(how);
+    return failure ?? why ?? error ?? unexpectedEnd();
   }
 
   #event(event: SessionEvent): FamError | undefined {
@@ -258,7 +222,7 @@ export class ReplicaRunner {
 
   /** The source's scan is over. */
   scanned(): void {
-    if (this.#link !== undefined && this.#progress !== undefined) this.#declare(this.#progress);
+    if (this.#session !== undefined && this.#progress !== undefined) this.#declare(this.#progress);
   }
 
   /** Says when the first sync is done, and when everything that there was at the beginning has arrived. */

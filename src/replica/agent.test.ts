@@ -1,15 +1,25 @@
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
+import { Socket } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { tempFolder } from '../../test/support/temp-folder.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
 import { type Attributes, Kind, rootId } from '../core/attributes.ts';
 import type { Change } from '../core/change.ts';
 import { asName, type Name } from '../core/name.ts';
-import { pipePair } from '../transport/pipe.ts';
+import { socketpair } from '../kernel/sys.ts';
 import { decodeToSource, encode } from '../wire/codec.ts';
-import type { Ack, Failed, Hello, ToAgent, ToSource, Welcome } from '../wire/messages.ts';
+import { FrameOutput } from '../wire/frame-output.ts';
+import {
+  type Ack,
+  type Failed,
+  type Hello,
+  heartbeatMs,
+  type ToAgent,
+  type ToSource,
+  type Welcome,
+} from '../wire/messages.ts';
 import { runAgent } from './agent.ts';
 
 function name(text: string): Name {
@@ -46,21 +56,36 @@ const welcome: Welcome = {
 
 /** A source by hand at the other end of a pipe. */
 function connect(root: string) {
-  const pair = pipePair();
+  const pair = socketpair();
+  if (typeof pair === 'number') throw new Error(`socketpair: ${pair}`);
+  const [inputFd, outputFd] = pair;
+  const toAgent = new Socket({ fd: outputFd, readable: false, writable: true });
+  const output = new FrameOutput(toAgent);
   const stop = new AbortController();
   const received: ToSource[] = [];
-  pair.source.onFrame = (frame) => received.push(decodeToSource(frame));
-  const exit = runAgent(pair.agent, { root, version: 'test', signal: stop.signal });
+  const link = {
+    inputFd,
+    send: (frame: Uint8Array): boolean => received.push(decodeToSource(frame)) > 0,
+    broken: new Promise<void>(() => {}),
+    close: () => Promise.resolve(),
+  };
+  // An agent that has ended reads no more.
+  toAgent.on('error', () => {});
+  const exit = runAgent(link, { root, version: 'test', signal: stop.signal }).finally(() => {
+    fs.closeSync(inputFd);
+    output.destroy();
+  });
   onTestFinished(async () => {
     stop.abort();
     await exit;
   });
   return {
+    root,
     received,
     exit,
     stop,
-    cut: () => pair.cut(),
-    say: (message: ToAgent): void => void pair.source.send(encode(message)),
+    cut: () => output.flush(1000),
+    say: (message: ToAgent): void => void output.send(encode(message)),
     /** The first message of a type, from the nth on. */
     hear: <T extends ToSource['type']>(type: T, from = 0): Promise<Extract<ToSource, { type: T }>> =>
       waitFor(
@@ -151,7 +176,7 @@ describe('runAgent', () => {
     await waitFor(() => peer.received.slice(from).some((m) => m.type === 'ack' && m.consumed > 100_000), {
       describe: 'the stream is consumed',
     });
-    peer.cut();
+    await peer.cut();
     expect(await peer.exit).toBe(0);
 
     const again = connect(root);
@@ -230,19 +255,23 @@ describe('runAgent', () => {
     expect((await second.hear('hello')).state?.cursor).toBe(10);
   });
 
-  test('answers a ping while the applier is busy', async () => {
+  test('says that it is alive while the applier is busy', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    onTestFinished(() => void vi.useRealTimers());
     const peer = connect(newRoot());
     await firstContact(peer);
     const changes: Change[] = [];
     for (let id = 11; id < 5011; id++) changes.push(...creation(id, `f${id}`));
     const from = peer.received.length;
     peer.say({ type: 'batch', from: 10, to: 5011, complete: true, dead: [], changes });
-    peer.say({ type: 'ping' });
+    await waitFor(() => fs.readdirSync(peer.root).length > 0, { describe: 'a first file', intervalMs: 1 });
+    vi.advanceTimersByTime(heartbeatMs);
     await waitFor(() => peer.received.slice(from).some((m) => m.type === 'ack' && m.applied === 5011), {
       describe: 'the batch is applied',
     });
     const types = peer.received.slice(from).map((message) => message.type);
-    expect(types.indexOf('pong')).toBeLessThan(types.lastIndexOf('ack'));
+    expect(types.indexOf('alive')).toBeGreaterThan(-1);
+    expect(types.indexOf('alive')).toBeLessThan(types.lastIndexOf('ack'));
   });
 
   test('says when everything is on disk', async () => {

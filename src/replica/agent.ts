@@ -1,18 +1,23 @@
-// The agent's main thread: frames in and out, heartbeats answered whatever the applier is doing, and an orderly end.
+// The agent's main thread: says that the agent is alive whatever the applier is doing, takes frames to the source, and ends it
+// in order. What the source sends goes to the applier's thread without it.
 
 import { Worker } from 'node:worker_threads';
 import { FamError } from '../core/errors.ts';
+import { check, close, eventfd, signalEventfd } from '../kernel/sys.ts';
 import { workerFile } from '../runtime/worker-file.ts';
 import { encode } from '../wire/codec.ts';
-import { heartbeatOf } from '../wire/frame-type.ts';
-import type { ApplierData, FromApplier, ToApplier } from './thread-messages.ts';
+import { heartbeatMs } from '../wire/messages.ts';
+import type { ApplierData, FromApplier, SyncData, ToApplier } from './thread-messages.ts';
 
-/** What the agent needs of a link (transport/link.ts). */
+/** What the agent needs of its link (transport/stdio.ts). */
 export interface AgentLink {
+  /** What the source sends; the applier's thread reads it. Its end is the end of the link. */
+  readonly inputFd: number;
   send(frame: Uint8Array): boolean;
-  onFrame: (frame: Uint8Array) => void;
-  readonly ended: Promise<unknown>;
-  close(graceful: boolean): void;
+  /** Settles when nothing that is sent arrives any more. Never rejects. */
+  readonly broken: Promise<void>;
+  /** Resolves when what was sent is out, or cannot get out. */
+  close(): Promise<void>;
 }
 
 export interface AgentOptions {
@@ -30,9 +35,11 @@ export interface AgentOptions {
  */
 export async function runAgent(link: AgentLink, options: AgentOptions): Promise<number> {
   const umask = process.umask(0);
+  const wakeFd = check(eventfd(), 'eventfd');
   try {
-    return await new Agent(link, options).run();
+    return await new Agent(link, wakeFd, options).run();
   } finally {
+    close(wakeFd);
     process.umask(umask);
   }
 }
@@ -40,16 +47,18 @@ export async function runAgent(link: AgentLink, options: AgentOptions): Promise<
 class Agent {
   readonly #link: AgentLink;
   readonly #signal: AbortSignal | undefined;
+  readonly #wakeFd: number;
   readonly #worker: Worker;
-  #waiting: Uint8Array[] = [];
-  #isReady = false;
-  #isStopping = false;
+  #syncWorker: Worker | undefined;
   #failure: FamError | undefined;
+  /** The applier's thread has ended. */
+  #isOver = false;
 
-  constructor(link: AgentLink, { root, version, signal }: AgentOptions) {
+  constructor(link: AgentLink, wakeFd: number, { root, version, signal }: AgentOptions) {
     this.#link = link;
     this.#signal = signal;
-    const workerData: ApplierData = { root, version };
+    this.#wakeFd = wakeFd;
+    const workerData: ApplierData = { root, version, inputFd: link.inputFd, wakeFd };
     this.#worker = new Worker(workerFile('replica/applier-thread'), { workerData });
   }
 
@@ -59,60 +68,52 @@ class Agent {
     });
     this.#worker.on('message', (message: FromApplier) => this.#fromApplier(message));
     this.#worker.on('error', (error) => this.#crashed(error));
-    this.#link.onFrame = (frame) => this.#fromSource(frame);
     const stop = (): void => this.#stop();
     this.#signal?.addEventListener('abort', stop, { once: true });
     if (this.#signal?.aborted === true) stop();
-    void this.#link.ended.then(stop);
+    void this.#link.broken.then(stop);
+    const heartbeat = setInterval(() => this.#link.send(alive), heartbeatMs);
     await exited;
+    this.#isOver = true;
+    clearInterval(heartbeat);
     this.#signal?.removeEventListener('abort', stop);
-    this.#link.close(true);
-    await this.#link.ended;
+    await this.#syncWorker?.terminate();
+    await this.#link.close();
     return this.#failure?.exitCode ?? 0;
   }
 
-  #fromSource(frame: Uint8Array): void {
-    const heartbeat = heartbeatOf(frame);
-    if (heartbeat !== undefined) {
-      if (heartbeat === 'ping') this.#link.send(pong);
-      return;
-    }
-    // A frame that has its buffer to itself can be handed to the other thread; what is a view of a larger one is copied.
-    const isAlone = frame.length === frame.buffer.byteLength;
-    this.#waiting.push(isAlone ? frame : new Uint8Array(frame));
-    this.#forward();
-  }
-
-  /** What gathers while the applier works goes to it in one message. The source's window bounds it. */
-  #forward(): void {
-    if (!this.#isReady || this.#waiting.length === 0 || this.#isStopping) return;
-    const frames = this.#waiting;
-    this.#waiting = [];
-    this.#isReady = false;
-    const message: ToApplier = { type: 'frames', frames };
-    this.#worker.postMessage(
-      message,
-      frames.map((frame) => frame.buffer as ArrayBuffer),
-    );
-  }
-
   #fromApplier(message: FromApplier): void {
-    if (message.type === 'end') {
-      const { failure } = message;
-      if (failure !== undefined) this.#failure = new FamError(failure.code, failure.message);
-      return;
+    switch (message.type) {
+      case 'send':
+        for (const frame of message.frames) this.#link.send(frame);
+        break;
+      case 'sync':
+        this.#startSync({ fd: message.fd, port: message.port, wakeFd: this.#wakeFd });
+        break;
+      case 'end': {
+        const { failure } = message;
+        if (failure !== undefined) this.#failure = new FamError(failure.code, failure.message);
+        break;
+      }
     }
-    for (const frame of message.frames) this.#link.send(frame);
-    if (!message.ready) return;
-    this.#isReady = true;
-    this.#forward();
+  }
+
+  #startSync(syncData: SyncData): void {
+    this.#syncWorker = new Worker(workerFile('replica/sync-thread'), {
+      workerData: syncData,
+      transferList: [syncData.port],
+    });
+    this.#syncWorker.on('error', (error) => {
+      this.#crashed(error);
+      this.#stop();
+    });
   }
 
   #stop(): void {
-    if (this.#isStopping) return;
-    this.#isStopping = true;
+    if (this.#isOver) return;
     const message: ToApplier = { type: 'stop' };
     this.#worker.postMessage(message);
+    signalEventfd(this.#wakeFd);
   }
 
   #crashed(error: unknown): void {
@@ -124,4 +125,4 @@ class Agent {
   }
 }
 
-const pong = encode({ type: 'pong' });
+const alive = encode({ type: 'alive' });

@@ -1,23 +1,26 @@
-// The applier's thread: owns the lock, the store and every write to the replica.
+// The applier's thread: takes the source's frames, and owns the lock, the store and every write to the replica. It waits in poll,
+// for the source or for a word from one of the agent's other threads.
+//
+// Latency path: one poll, one read, the batch; whoever reads the replica sees it before anything else is done.
 
-import { type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
+import {
+  MessageChannel,
+  type MessagePort,
+  parentPort,
+  receiveMessageOnPort,
+  type TransferListItem,
+  workerData,
+} from 'node:worker_threads';
 import { FamError } from '../core/errors.ts';
-import { check, resizePipe } from '../kernel/sys.ts';
-import { workerFile } from '../runtime/worker-file.ts';
+import { check, drainEventfd, poll, resizePipe, SysError } from '../kernel/sys.ts';
 import { TreeStore } from '../tree/store.ts';
 import { decodeToAgent, encode } from '../wire/codec.ts';
 import type { ToSource } from '../wire/messages.ts';
+import { FrameInput } from './frame-input.ts';
 import { type Home, openHome } from './home.ts';
 import { killStep } from './kill-step.ts';
 import { ReplicaSession } from './session.ts';
-import type {
-  ApplierData,
-  FromApplier,
-  SyncData,
-  SyncReply,
-  SyncRequest,
-  ToApplier,
-} from './thread-messages.ts';
+import type { ApplierData, FromApplier, SyncReply, SyncRequest, ToApplier } from './thread-messages.ts';
 
 /** A predecessor whose link is half open is found out and ends; until then it holds the lock. */
 const lockWaitMs = 10_000;
@@ -25,164 +28,191 @@ const lockRetryMs = 50;
 /** Under load the source hears of progress this often. */
 const flushIntervalMs = 3;
 
-async function serve(port: MessagePort, data: ApplierData): Promise<void> {
-  let out: Uint8Array[] = [];
-  let syncThread: Worker | undefined;
-  let home: Home | undefined;
-  let store: TreeStore | undefined;
-  let session: ReplicaSession | undefined;
-  let ended = false;
-  let isWorking = false;
+class ApplierThread {
+  readonly #port: MessagePort;
+  readonly #data: ApplierData;
+  readonly #input: FrameInput;
+  #out: Uint8Array[] = [];
+  /** To the thread that makes things durable; made when there is something to. */
+  #syncPort: MessagePort | undefined;
+  #home: Home | undefined;
+  #store: TreeStore | undefined;
+  #session: ReplicaSession | undefined;
+  /** Told to stop, or the source has said bye or hung up. */
+  #isStopping = false;
+  #flushedAt = 0;
 
-  function post(message: FromApplier): void {
-    port.postMessage(message);
+  constructor(port: MessagePort, data: ApplierData) {
+    this.#port = port;
+    this.#data = data;
+    this.#input = new FrameInput(data.inputFd);
   }
 
-  function send(message: ToSource): void {
-    out.push(encode(message));
+  async run(): Promise<void> {
+    let failure: unknown;
+    try {
+      await this.#serve();
+    } catch (error) {
+      failure = error;
+    }
+    this.#end(failure);
   }
 
-  function drain(ready: boolean): void {
-    if (out.length === 0 && !ready) return;
-    const frames = out;
-    out = [];
-    post({ type: 'send', frames, ready });
+  async #serve(): Promise<void> {
+    const { inputFd, wakeFd } = this.#data;
+    // What the source sends waits in the kernel, where sshd (which copies its queue about) can put it and go on.
+    resizePipe(inputFd, 1024 * 1024);
+    const session = this.#open();
+    if (session === undefined) return;
+    this.#send(session.hello());
+    session.flush(false);
+    this.#drain();
+    let hasMore = false;
+    while (!this.#isStopping) {
+      const ready = poll([wakeFd, inputFd], hasMore ? 0 : undefined);
+      if (typeof ready === 'number') throw new SysError(ready, 'poll');
+      if (ready.includes(0)) this.#hear();
+      if (ready.includes(1) && !this.#isStopping) this.#take(session);
+      if (this.#isStopping) return;
+      // After the answer is out: what nobody waits for, and a slice of what takes long.
+      session.flush(true);
+      hasMore = session.work();
+      this.#drain();
+      // lmdb sets a timer for each snapshot that is read (measured: 155 bytes for ever if the event loop never turns).
+      await turnOfEventLoop();
+    }
   }
 
-  function end(error: unknown): void {
-    if (ended) return;
-    ended = true;
+  /** undefined: told to stop before the replica was free. */
+  #open(): ReplicaSession | undefined {
+    const { version } = this.#data;
+    const home = this.#openLocked();
+    if (home === undefined) return undefined;
+    this.#home = home;
+    this.#store = TreeStore.open(home.state, { journal: false });
+    const step = killStep(process.env['FAM_KILL_AT']);
+    this.#session = new ReplicaSession(home, this.#store, {
+      version,
+      send: (message) => this.#send(message),
+      sync: (cursor) => this.#syncSoon(cursor),
+      ...(step === undefined ? {} : { step }),
+    });
+    return this.#session;
+  }
+
+  #openLocked(): Home | undefined {
+    const deadline = performance.now() + lockWaitMs;
+    while (!this.#isStopping) {
+      try {
+        return openHome(this.#data.root);
+      } catch (error) {
+        const isBusy = error instanceof FamError && error.code === 'REPLICA_BUSY';
+        if (!isBusy || performance.now() > deadline) throw error;
+      }
+      poll([this.#data.wakeFd], lockRetryMs);
+      this.#hear();
+    }
+    return undefined;
+  }
+
+  /** What the agent's other threads say. */
+  #hear(): void {
+    drainEventfd(this.#data.wakeFd);
+    const stop: { message: ToApplier } | undefined = receiveMessageOnPort(this.#port);
+    if (stop !== undefined) this.#isStopping = true;
+    if (this.#syncPort === undefined) return;
+    for (;;) {
+      const received: { message: SyncReply } | undefined = receiveMessageOnPort(this.#syncPort);
+      if (received === undefined) return;
+      const { result, cursor } = received.message;
+      check(result, 'sync');
+      this.#session?.synced(cursor);
+      this.#drain();
+    }
+  }
+
+  #take(session: ReplicaSession): void {
+    this.#flushedAt = performance.now();
+    const goesOn = this.#input.take((frame) => {
+      if (!this.#isStopping) this.#receive(session, frame);
+    });
+    if (!goesOn) this.#isStopping = true;
+    if (this.#isStopping) return;
+    session.flush(false);
+    this.#drain();
+  }
+
+  #receive(session: ReplicaSession, frame: Uint8Array): void {
+    const message = decodeToAgent(frame);
+    session.receive(message, frame.length);
+    if (message.type === 'bye') this.#isStopping = true;
+    const now = performance.now();
+    if (now - this.#flushedAt < flushIntervalMs) return;
+    this.#flushedAt = now;
+    session.flush(false);
+    this.#drain();
+  }
+
+  #send(message: ToSource): void {
+    this.#out.push(encode(message));
+  }
+
+  #drain(): void {
+    if (this.#out.length === 0) return;
+    const frames = this.#out;
+    this.#out = [];
+    this.#post({ type: 'send', frames });
+  }
+
+  #post(message: FromApplier, transfer: readonly TransferListItem[] = []): void {
+    this.#port.postMessage(message, transfer);
+  }
+
+  #syncSoon(cursor: number): void {
+    this.#syncPort ??= this.#startSync();
+    const request: SyncRequest = { cursor };
+    this.#syncPort.postMessage(request);
+  }
+
+  #startSync(): MessagePort {
+    const { port1, port2 } = new MessageChannel();
+    this.#post({ type: 'sync', fd: this.#home?.rootFd ?? -1, port: port2 }, [port2]);
+    return port1;
+  }
+
+  #end(error: unknown): void {
     let failure = error;
     try {
-      session?.close();
-      store?.close();
-      home?.close();
+      this.#session?.close();
+      this.#store?.close();
+      this.#home?.close();
     } catch (closing) {
       failure ??= closing;
     }
-    void syncThread?.terminate();
-    if (failure === undefined) {
-      drain(false);
-      post({ type: 'end', failure: undefined });
-    } else {
-      const { code, message, retryable } = asFamError(failure);
-      send({ type: 'failed', code, message, retryable });
-      drain(false);
-      post({ type: 'end', failure: { code, message } });
+    this.#syncPort?.close();
+    if (failure !== undefined) {
+      const { code, message, retryable } = this.#asFamError(failure);
+      this.#send({ type: 'failed', code, message, retryable });
+      this.#drain();
+      this.#post({ type: 'end', failure: { code, message } });
+      return;
     }
-    port.close();
+    this.#drain();
+    this.#post({ type: 'end', failure: undefined });
   }
 
-  function asFamError(error: unknown): FamError {
+  #asFamError(error: unknown): FamError {
     if (error instanceof FamError) return error;
     if (error instanceof Error && /No space left|ENOSPC|EDQUOT/.test(error.message)) {
       // The state's database and the trash's list are on the same file system.
-      const message = `cannot write the state of ${data.root}: the file system is full: make room there`;
+      const message = `cannot write the state of ${this.#data.root}: the file system is full: make room there`;
       return new FamError('DISK_FULL', message, { cause: error, retryable: true });
     }
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return new FamError('INTERNAL', `the agent failed: ${text}`, { cause: error, retryable: true });
   }
-
-  function sync(cursor: number): void {
-    if (syncThread === undefined) {
-      const syncData: SyncData = { fd: home?.rootFd ?? -1 };
-      syncThread = new Worker(workerFile('replica/sync-thread'), { workerData: syncData });
-      syncThread.on('message', (reply: SyncReply) => {
-        guarded(() => {
-          check(reply.result, 'sync');
-          session?.synced(reply.cursor);
-          drain(false);
-        });
-      });
-      syncThread.on('error', end);
-    }
-    const request: SyncRequest = { cursor };
-    syncThread.postMessage(request);
-  }
-
-  function guarded(action: () => void): void {
-    if (ended) return;
-    try {
-      action();
-    } catch (error) {
-      end(error);
-    }
-  }
-
-  function take(frames: readonly Uint8Array[]): void {
-    let flushedAt = performance.now();
-    for (const frame of frames) {
-      const message = decodeToAgent(frame);
-      session?.receive(message, frame.length);
-      if (message.type === 'bye') {
-        end(undefined);
-        return;
-      }
-      const now = performance.now();
-      if (now - flushedAt < flushIntervalMs) continue;
-      flushedAt = now;
-      session?.flush(false);
-      drain(false);
-    }
-    session?.flush(false);
-    drain(true);
-    // After the answer is out: what nobody waits for.
-    setImmediate(() => guarded(() => session?.flush(true)));
-    work();
-  }
-
-  /** What takes long is done in slices, with a look for messages in between. */
-  function work(): void {
-    if (isWorking) return;
-    isWorking = true;
-    setImmediate(() => {
-      isWorking = false;
-      guarded(() => {
-        const more = session?.work() ?? false;
-        drain(false);
-        if (more) work();
-      });
-    });
-  }
-
-  async function openLocked(): Promise<Home> {
-    const deadline = performance.now() + lockWaitMs;
-    for (;;) {
-      try {
-        return openHome(data.root);
-      } catch (error) {
-        const isBusy = error instanceof FamError && error.code === 'REPLICA_BUSY';
-        if (!isBusy || performance.now() > deadline || ended) throw error;
-      }
-      await new Promise((resolve) => setTimeout(resolve, lockRetryMs));
-    }
-  }
-
-  port.on('message', (message: ToApplier) => {
-    guarded(() => {
-      if (message.type === 'stop') end(undefined);
-      else take(message.frames);
-    });
-  });
-
-  // What the source sends waits in the kernel, where sshd (which copies its queue about) can put it and go on.
-  resizePipe(0, 1024 * 1024);
-  try {
-    home = await openLocked();
-    if (ended) home.close();
-    else {
-      store = TreeStore.open(home.state, { journal: false });
-      const step = killStep(process.env['FAM_KILL_AT']);
-      const options = { version: data.version, send, sync };
-      session = new ReplicaSession(home, store, step === undefined ? options : { ...options, step });
-      send(session.hello());
-      session.flush(false);
-      drain(true);
-    }
-  } catch (error) {
-    end(error);
-  }
 }
 
-if (parentPort !== null) await serve(parentPort, workerData as ApplierData);
+const turnOfEventLoop = (): Promise<void> => new Promise(setImmediate);
+
+if (parentPort !== null) await new ApplierThread(parentPort, workerData).run();

@@ -157,8 +157,6 @@ export class ReplicaSession {
       case 'digests-wanted':
         this.#bases.wantDigests(message);
         break;
-      case 'ping':
-      case 'pong':
       case 'bye':
         return;
     }

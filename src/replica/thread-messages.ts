@@ -1,21 +1,28 @@
 // What the agent's threads say to each other.
 
+import type { MessagePort } from 'node:worker_threads';
 import type { Seq } from '../core/attributes.ts';
 import type { ErrorCode } from '../core/errors.ts';
 
 export interface ApplierData {
   readonly root: string;
   readonly version: string;
+  /** Where the source's frames come from: nobody else reads it. */
+  readonly inputFd: number;
+  /** Signalled after each message to the applier: it waits in poll, not for messages. */
+  readonly wakeFd: number;
 }
 
-export type ToApplier =
-  | { readonly type: 'frames'; readonly frames: readonly Uint8Array[] }
-  /** Finish what is in hand and end. */
-  | { readonly type: 'stop' };
+/** Finish what is in hand and end. */
+export interface ToApplier {
+  readonly type: 'stop';
+}
 
 export type FromApplier =
-  /** Frames for the source; `ready`: the last `frames` are dealt with, send what has gathered. */
-  | { readonly type: 'send'; readonly frames: readonly Uint8Array[]; readonly ready: boolean }
+  /** Frames for the source. */
+  | { readonly type: 'send'; readonly frames: readonly Uint8Array[] }
+  /** A thread is wanted that makes the descriptor's file system durable when it is asked to by the port. */
+  | { readonly type: 'sync'; readonly fd: number; readonly port: MessagePort }
   /** The thread ends; nothing follows. */
   | {
       readonly type: 'end';
@@ -24,6 +31,9 @@ export type FromApplier =
 
 export interface SyncData {
   readonly fd: number;
+  readonly port: MessagePort;
+  /** Signalled after each reply. */
+  readonly wakeFd: number;
 }
 export interface SyncRequest {
   readonly cursor: Seq;

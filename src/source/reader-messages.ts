@@ -14,26 +14,37 @@ export interface ReaderData {
   readonly bandwidth?: number | undefined;
 }
 
+/** The pipes to an agent. The reader thread has them from here on, and closes them. */
+export interface Pipes {
+  readonly inputFd: number;
+  readonly outputFd: number;
+  /** Bytes of the input that have been read already. */
+  readonly received: Uint8Array;
+}
+
 /** A session's number, given by the main thread: one for each connection. */
 export type SessionNumber = number;
 
 export type ToReader =
-  | { readonly type: 'attach'; readonly session: SessionNumber; readonly options: SessionOptions }
-  | { readonly type: 'frame'; readonly session: SessionNumber; readonly frame: Uint8Array }
-  | { readonly type: 'detach'; readonly session: SessionNumber }
+  | {
+      readonly type: 'attach';
+      readonly session: SessionNumber;
+      readonly options: SessionOptions;
+      readonly pipes: Pipes;
+    }
+  /** End its link: in order, after a `bye` and all that the agent still says, or at once. */
+  | { readonly type: 'close'; readonly session: SessionNumber; readonly graceful: boolean }
   | { readonly type: 'stop' };
 
 export type FromReader =
-  /** One frame for all of these sessions' links. */
-  | { readonly type: 'frame'; readonly sessions: SessionNumber[]; readonly frame: Uint8Array }
   | { readonly type: 'event'; readonly session: SessionNumber; readonly event: SessionEvent }
-  /** The session cannot go on; its link is to be closed. */
+  /** Its pipes are closed, and all that was to be said of it has been. */
   | {
-      readonly type: 'broken';
+      readonly type: 'ended';
       readonly session: SessionNumber;
-      readonly code: ErrorCode;
-      readonly message: string;
-    }
-  /** All that was to be said of the session has been. */
-  | { readonly type: 'detached'; readonly session: SessionNumber }
-  | { readonly type: 'stopped' };
+      /** Our side has ended it: because it was told to, or for want of an answer, or because it cannot go on. */
+      readonly how: 'asked' | 'cut' | 'lost';
+      readonly error:
+        | { readonly code: ErrorCode; readonly message: string; readonly retryable: boolean }
+        | undefined;
+    };

@@ -1,13 +1,16 @@
 import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MessageChannel } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type InodeId, Kind, rootId } from '../core/attributes.ts';
 import { bytesOfText } from '../core/name.ts';
+import { socketpair } from '../kernel/sys.ts';
 import { decodeToAgent, encode } from '../wire/codec.ts';
 import { inlineMaxBytes, type ReplicaState, type ToAgent, type ToSource } from '../wire/messages.ts';
-import { ReaderThread } from './reader-thread.ts';
+import { StreamLink } from '../wire/stream-link.ts';
+import { ReaderThread, type SessionEnd } from './reader-thread.ts';
 import type { SessionEvent } from './session.ts';
 import { TreeThread } from './tree-thread.ts';
 
@@ -22,7 +25,12 @@ class PaperReplica {
   readonly #state: ReplicaState | null;
   readonly #empty: boolean;
   #session = 0;
+  #link: StreamLink | undefined;
   #consumed = 0;
+  #tellEnd: (end: SessionEnd) => void = () => {};
+  readonly ended = new Promise<SessionEnd>((resolve) => {
+    this.#tellEnd = resolve;
+  });
   cursor = 0;
 
   constructor(reader: ReaderThread, state: ReplicaState | null, empty: boolean) {
@@ -32,14 +40,19 @@ class PaperReplica {
   }
 
   connect(): void {
+    const [inputFd, theirOutputFd] = pair();
+    const [outputFd, theirInputFd] = pair();
+    this.#link = new StreamLink({
+      input: new Socket({ fd: theirInputFd, readable: true, writable: false }),
+      output: new Socket({ fd: theirOutputFd, readable: false, writable: true }),
+    });
+    this.#link.onFrame = (frame) => this.#receive(frame);
     this.#session = this.#reader.attach(
       { version: 'test', init: false, durability: 'none', hotFileMaxDelayMs: 2000 },
+      { inputFd, outputFd, received: new Uint8Array() },
       {
-        frame: (frame) => this.#receive(frame),
         event: (event) => this.events.push(event),
-        broken: (error) => {
-          throw error;
-        },
+        ended: (end) => this.#tellEnd(end),
       },
     );
     const hello = { protocol: 1, version: 'test', root: '/r', pid: 1, lacks: [] };
@@ -47,11 +60,21 @@ class PaperReplica {
   }
 
   send(message: ToSource): void {
-    this.#reader.received(this.#session, encode(message));
+    this.#link?.send(encode(message));
   }
 
-  disconnect(): Promise<void> {
-    return this.#reader.detach(this.#session);
+  sendBytes(frame: Uint8Array): void {
+    this.#link?.send(frame);
+  }
+
+  /** The agent's process ends. */
+  vanish(): void {
+    this.#link?.close(false);
+  }
+
+  async disconnect(graceful = true): Promise<void> {
+    this.#reader.close(this.#session, graceful);
+    await this.ended;
   }
 
   #receive(frame: Uint8Array): void {
@@ -80,6 +103,8 @@ class PaperReplica {
         });
         break;
       case 'stream':
+        // A file that was seen before its writer had finished is sent anew.
+        if (message.offset === 0) this.#staged.delete(message.id);
         this.#staged.set(message.id, [...(this.#staged.get(message.id) ?? []), Buffer.from(message.bytes)]);
         this.ack(false);
         break;
@@ -95,6 +120,9 @@ class PaperReplica {
         }
         this.cursor = message.to;
         this.ack(false);
+        break;
+      case 'bye':
+        this.#link?.close(true);
         break;
       default:
         break;
@@ -124,6 +152,12 @@ class PaperReplica {
     const id = this.at(...names);
     return id === undefined ? undefined : this.contents.get(id);
   }
+}
+
+function pair(): readonly [number, number] {
+  const made = socketpair();
+  if (typeof made === 'number') throw new Error(`socketpair: ${made}`);
+  return made;
 }
 
 function text(bytes: Uint8Array): string {
@@ -230,4 +264,28 @@ test('Session lists again what a replica says that it does not know', async () =
     .flatMap((message) => (message.type === 'listing' ? message.entries : []))
     .map((entry) => entry.attributes.kind);
   expect(kinds).toContain(Kind.directory);
+});
+
+test('ReaderThread ends a link in order: bye, what the agent still says, and then the word that it has ended', async () => {
+  const replica = new PaperReplica(reader, null, true);
+  replica.connect();
+  await until(() => replica.messages.some((message) => message.type === 'reconciled'));
+  await replica.disconnect();
+  expect(await replica.ended).toEqual({ how: 'asked', error: undefined });
+  expect(replica.messages.at(-1)).toEqual({ type: 'bye' });
+});
+
+test('ReaderThread tells an agent that goes from one that says what cannot be said', async () => {
+  const gone = new PaperReplica(reader, null, true);
+  gone.connect();
+  await until(() => gone.messages.some((message) => message.type === 'welcome'));
+  gone.vanish();
+  expect((await gone.ended).how).toBe('lost');
+
+  const odd = new PaperReplica(reader, null, true);
+  odd.connect();
+  odd.sendBytes(Uint8Array.of(250));
+  const { how, error } = await odd.ended;
+  expect(how).toBe('cut');
+  expect(error).toMatchObject({ code: 'PROTOCOL', retryable: false });
 });

@@ -3,21 +3,27 @@
 import { Worker } from 'node:worker_threads';
 import { FamError } from '../core/errors.ts';
 import { workerFile } from '../runtime/worker-file.ts';
-import type { FromReader, ReaderData, SessionNumber, ToReader } from './reader-messages.ts';
+import type { FromReader, Pipes, ReaderData, SessionNumber, ToReader } from './reader-messages.ts';
 import type { SessionEvent, SessionOptions } from './session.ts';
 
-/** Where a session's frames and news go. */
-export interface SessionListener {
-  frame(frame: Uint8Array): void;
-  event(event: SessionEvent): void;
-  broken(error: FamError): void;
+/** How a session's link ended. */
+export interface SessionEnd {
+  /** `asked`: it was closed in order. `cut`: our side has ended it. `lost`: the agent's side has, or it broke. */
+  readonly how: 'asked' | 'cut' | 'lost';
+  readonly error: FamError | undefined;
 }
 
-/** Main thread only. `failed` settles if the thread dies; `stop` ends it in order and is idempotent. */
+/** Where a session's news go. */
+export interface SessionListener {
+  event(event: SessionEvent): void;
+  /** Called once, last. */
+  ended(end: SessionEnd): void;
+}
+
+/** Main thread only. `onFailure` is told if the thread dies; `stop` ends it in order and is idempotent. */
 export class ReaderThread {
   readonly #worker: Worker;
   readonly #listeners = new Map<SessionNumber, SessionListener>();
-  readonly #detaching = new Map<SessionNumber, () => void>();
   readonly #ended: Promise<void>;
   #over = false;
   #last: SessionNumber = 0;
@@ -33,32 +39,29 @@ export class ReaderThread {
     this.#ended = new Promise((resolve) =>
       this.#worker.once('exit', () => {
         this.#over = true;
+        for (const listener of this.#listeners.values()) listener.ended(gone());
+        this.#listeners.clear();
         resolve();
       }),
     );
   }
 
-  /** Opens a session for a new connection. */
-  attach(options: SessionOptions, listener: SessionListener): SessionNumber {
+  /** Opens a session with the agent at the other end of the pipes, which are the reader thread's from here on. */
+  attach(options: SessionOptions, pipes: Pipes, listener: SessionListener): SessionNumber {
     this.#last += 1;
+    if (this.#over) {
+      listener.ended(gone());
+      return this.#last;
+    }
     this.#listeners.set(this.#last, listener);
-    this.#post({ type: 'attach', session: this.#last, options });
+    const { inputFd, outputFd, received } = pipes;
+    this.#post({ type: 'attach', session: this.#last, options, pipes: { inputFd, outputFd, received } });
     return this.#last;
   }
 
-  /** A frame from the replica. */
-  received(session: SessionNumber, frame: Uint8Array): void {
-    this.#post({ type: 'frame', session, frame });
-  }
-
-  /** Resolves when the listener has been told everything. */
-  async detach(session: SessionNumber): Promise<void> {
-    if (!this.#over) {
-      const detached = new Promise<void>((resolve) => this.#detaching.set(session, resolve));
-      this.#post({ type: 'detach', session });
-      await Promise.race([detached, this.#ended]);
-    }
-    this.#listeners.delete(session);
+  /** Ends a session's link; the listener is told when it has ended. `graceful`: after a `bye`, and all that the agent still says. */
+  close(session: SessionNumber, graceful: boolean): void {
+    this.#post({ type: 'close', session, graceful });
   }
 
   async stop(): Promise<void> {
@@ -71,22 +74,20 @@ export class ReaderThread {
   }
 
   #message(message: FromReader): void {
-    switch (message.type) {
-      case 'frame':
-        for (const session of message.sessions) this.#listeners.get(session)?.frame(message.frame);
-        break;
-      case 'event':
-        this.#listeners.get(message.session)?.event(message.event);
-        break;
-      case 'broken':
-        this.#listeners.get(message.session)?.broken(new FamError(message.code, message.message));
-        break;
-      case 'detached':
-        this.#detaching.get(message.session)?.();
-        this.#detaching.delete(message.session);
-        break;
-      case 'stopped':
-        break;
+    const listener = this.#listeners.get(message.session);
+    if (message.type === 'event') {
+      listener?.event(message.event);
+      return;
     }
+    this.#listeners.delete(message.session);
+    const { how, error } = message;
+    listener?.ended({
+      how,
+      error: error && new FamError(error.code, error.message, { retryable: error.retryable }),
+    });
   }
+}
+
+function gone(): SessionEnd {
+  return { how: 'cut', error: new FamError('INTERNAL', 'the reader thread has ended') };
 }

@@ -1,16 +1,38 @@
-// The reader thread: hosts the sessions of all replicas, reads the tree and the contents for them. Everything
+// The reader thread: hosts the sessions of all replicas and their links, reads the tree and the contents for them. Everything
 // in it is synchronous and done in small steps, so that no replica waits for another one's large file.
 
+import { Socket } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
 import { FamError } from '../core/errors.ts';
 import { TreeStore } from '../tree/store.ts';
 import { decodeToSource, encode } from '../wire/codec.ts';
+import { isAlive } from '../wire/frame-type.ts';
+import type { Link } from '../wire/link.ts';
+import { heartbeatMs } from '../wire/messages.ts';
+import { StreamLink } from '../wire/stream-link.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { BlockLedger } from './block-ledger.ts';
 import { Contents } from './contents.ts';
-import type { FromReader, ReaderData, SessionNumber, ToReader } from './reader-messages.ts';
-import { Session, type SessionOutput, type SharedReading } from './session.ts';
+import type { FromReader, Pipes, ReaderData, SessionNumber, ToReader } from './reader-messages.ts';
+import { Session, type SessionOptions, type SessionOutput, type SharedReading } from './session.ts';
 import type { HeadMoved } from './tree-messages.ts';
+
+/** A link on which nothing came for so many of the agent's heartbeats is given up. */
+const silentBeatsMax = 3;
+
+/** A replica that is connected. */
+interface Served {
+  readonly session: Session;
+  readonly link: Link;
+  /**
+   * Beats are counted, not milliseconds: after a time in which this process did not run (a suspended machine) what has come meanwhile
+   * is still to be read.
+   */
+  silentBeats: number;
+  /** How its link ends: `lost` unless our side has a reason. */
+  how: 'asked' | 'cut' | 'lost';
+  error: FamError | undefined;
+}
 
 const port = parentPort;
 if (port === null) throw new Error('reader-worker is a thread entry');
@@ -21,56 +43,70 @@ const contents = new Contents(store, root);
 const ledger = new BlockLedger(stateDir, store.epoch);
 const shared: SharedReading = { batch: undefined, ledger, scanning: true };
 const allTogether = bandwidth === undefined ? [] : [new Bandwidth(bandwidth, performance.now())];
-const sessions = new Map<SessionNumber, Session>();
+const sessions = new Map<SessionNumber, Served>();
 
-/** Frames of this turn, posted together: a frame that several sessions sent crosses the threads once. */
-let outgoing = new Map<Uint8Array, SessionNumber[]>();
 let scheduled = false;
 let wakeTimer: NodeJS.Timeout | undefined;
 
-function post(message: FromReader, transfer: ArrayBuffer[] = []): void {
-  port?.postMessage(message, transfer);
+function post(message: FromReader): void {
+  port?.postMessage(message);
 }
 
-function outputOf(session: SessionNumber): SessionOutput {
-  return {
+function attach(number: SessionNumber, options: SessionOptions, pipes: Pipes): void {
+  const link = new StreamLink({
+    input: new Socket({ fd: pipes.inputFd, readable: true, writable: false }),
+    output: new Socket({ fd: pipes.outputFd, readable: false, writable: true }),
+    received: pipes.received,
+  });
+  const output: SessionOutput = {
     send(message) {
       const frame = encode(message);
-      outgoing.set(frame, [session]);
+      link.send(frame);
       return frame;
     },
-    sendFrame(frame) {
-      const to = outgoing.get(frame);
-      if (to === undefined) outgoing.set(frame, [session]);
-      else to.push(session);
-    },
-    event(event) {
-      post({ type: 'event', session, event });
-    },
+    sendFrame: (frame) => void link.send(frame),
+    event: (event) => post({ type: 'event', session: number, event }),
   };
+  const now = performance.now();
+  const own = options.bandwidth === undefined ? [] : [new Bandwidth(options.bandwidth, now)];
+  const session = new Session(store, contents, shared, output, options, [...own, ...allTogether]);
+  const served: Served = { session, link, silentBeats: 0, how: 'lost', error: undefined };
+  sessions.set(number, served);
+  link.onFrame = (frame) => {
+    served.silentBeats = 0;
+    if (isAlive(frame) || served.how === 'cut') return;
+    guarded(served, () => {
+      session.receive(decodeToSource(frame));
+      return true;
+    });
+    schedule();
+  };
+  void link.ended.then(({ error }) => {
+    session.close();
+    sessions.delete(number);
+    post({ type: 'ended', session: number, how: served.how, error: told(served.error ?? error) });
+  });
 }
 
-function flush(): void {
-  if (outgoing.size === 0) return;
-  // A frame that was handed over is not ours to send once more.
-  shared.batch = undefined;
-  for (const [frame, to] of outgoing) {
-    const { buffer } = frame;
-    // Small frames are cheaper to copy than to transfer; nothing else lives in a large one's buffer.
-    const transfer = frame.length > 4096 && buffer instanceof ArrayBuffer ? [buffer] : [];
-    post({ type: 'frame', sessions: to, frame }, transfer);
-  }
-  outgoing = new Map();
+/** Ends the link at once. */
+function cut(served: Served, error?: FamError): void {
+  served.how = 'cut';
+  served.error ??= error;
+  served.link.close(false);
 }
 
-function guarded(number: SessionNumber, act: () => boolean): boolean {
+function told(error: Error | undefined): Extract<FromReader, { type: 'ended' }>['error'] {
+  if (error === undefined) return undefined;
+  if (!(error instanceof FamError)) return { code: 'AGENT_FAILED', message: error.message, retryable: true };
+  return { code: error.code, message: error.message, retryable: error.retryable };
+}
+
+function guarded(served: Served, act: () => boolean): boolean {
   try {
     return act();
   } catch (error) {
     if (!(error instanceof FamError)) throw error;
-    sessions.get(number)?.close();
-    sessions.delete(number);
-    post({ type: 'broken', session: number, code: error.code, message: error.message });
+    cut(served, error);
     return false;
   }
 }
@@ -80,8 +116,12 @@ function run(): void {
   scheduled = false;
   const now = performance.now();
   let more = false;
-  for (const [number, session] of sessions) more = guarded(number, () => session.pump(now)) || more;
-  flush();
+  for (const served of sessions.values()) {
+    if (served.how !== 'lost') continue;
+    more = guarded(served, () => served.session.pump(now)) || more;
+  }
+  // Not kept for longer than a turn: it may be large.
+  shared.batch = undefined;
   if (more) {
     schedule();
     return;
@@ -99,52 +139,51 @@ function schedule(): void {
 function armTimer(now: number): void {
   clearTimeout(wakeTimer);
   let at: number | undefined;
-  for (const session of sessions.values()) {
+  for (const { session } of sessions.values()) {
     const wake = session.wakeAt;
     if (wake !== undefined && (at === undefined || wake < at)) at = wake;
   }
   if (at !== undefined) wakeTimer = setTimeout(schedule, Math.max(1, at - now));
 }
 
+/** Half-open connections say nothing. */
+const watch = setInterval(() => {
+  for (const served of sessions.values()) {
+    served.silentBeats += 1;
+    if (served.silentBeats <= silentBeatsMax) continue;
+    const message = `nothing heard for ${(silentBeatsMax * heartbeatMs) / 1000} s`;
+    cut(served, new FamError('HOST_UNREACHABLE', message, { retryable: true }));
+  }
+}, heartbeatMs);
+
 port.on('message', (message: ToReader) => {
   switch (message.type) {
-    case 'attach': {
-      const { session, options } = message;
-      const own =
-        options.bandwidth === undefined ? [] : [new Bandwidth(options.bandwidth, performance.now())];
-      sessions.set(
-        session,
-        new Session(store, contents, shared, outputOf(session), options, [...own, ...allTogether]),
-      );
-      return;
-    }
-    case 'frame': {
-      const session = sessions.get(message.session);
-      if (session === undefined) return;
-      guarded(message.session, () => {
-        session.receive(decodeToSource(message.frame));
-        return true;
-      });
+    case 'attach':
+      attach(message.session, message.options, message.pipes);
+      break;
+    case 'close': {
+      const served = sessions.get(message.session);
+      if (served === undefined) break;
+      if (!message.graceful) cut(served);
+      else if (served.how === 'lost') {
+        served.how = 'asked';
+        served.link.send(encode({ type: 'bye' }));
+        served.link.close(true);
+      }
       break;
     }
-    case 'detach':
-      sessions.get(message.session)?.close();
-      sessions.delete(message.session);
-      post({ type: 'detached', session: message.session });
-      return;
     case 'stop':
-      for (const session of sessions.values()) session.close();
-      sessions.clear();
+      for (const served of sessions.values()) cut(served);
+      clearInterval(watch);
       clearTimeout(wakeTimer);
+      for (const { session } of sessions.values()) session.close();
       contents.closeAll();
       ledger.close();
       store.close();
-      post({ type: 'stopped' });
       treePort.close();
       port.close();
-      return;
+      break;
   }
-  if (!scheduled) run();
 });
 
 treePort.on('message', (moved: HeadMoved) => {

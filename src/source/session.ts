@@ -198,8 +198,7 @@ export class Session {
       case 'digests':
         this.#streams.digests(message);
         break;
-      case 'ping':
-      case 'pong':
+      case 'alive':
         break;
     }
   }

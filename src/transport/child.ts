@@ -1,11 +1,13 @@
-// An agent as a child process: its pipes are the link, its stderr and exit tell why a link ended.
+// An agent as a child process: its pipes are the connection, its stderr and exit tell why that ended. The pipes are made here and
+// not by Node, since another thread goes on with them.
 
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import type { Readable, Writable } from 'node:stream';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
 import { type ErrorCode, exitCodes, FamError } from '../core/errors.ts';
+import { check, close, duplicate, SysError, socketpair } from '../kernel/sys.ts';
 import { MarkerFinder } from '../wire/framing.ts';
-import type { Link } from './link.ts';
-import { StreamLink } from './stream-link.ts';
+import type { Connection, HowEnded } from './transport.ts';
 
 /** What is known about a child that has gone. */
 export interface ChildEnd {
@@ -48,12 +50,11 @@ const stderrTailBytes = 8192;
  * Starts the child and resolves when the agent's magic has arrived.
  * @throws FamError as `classify` has it, PROTOCOL, or the signal's reason. The child is gone, or going, by then.
  */
-export async function connectChild(options: ChildOptions, signal: AbortSignal): Promise<Link> {
+export async function connectChild(options: ChildOptions, signal: AbortSignal): Promise<Connection> {
   signal.throwIfAborted();
   const agent = new AgentChild(options);
   try {
-    const received = await agent.handshake(signal);
-    return agent.link(received);
+    return await agent.handshake(signal);
   } catch (error) {
     agent.stop('SIGTERM');
     throw error;
@@ -62,7 +63,12 @@ export async function connectChild(options: ChildOptions, signal: AbortSignal): 
 
 class AgentChild {
   readonly #options: ChildOptions;
-  readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly #child: ChildProcess;
+  /** Our ends of its stdin and stdout, until there is a connection. */
+  readonly #outputFd: number;
+  readonly #inputFd: number;
+  readonly #output: Socket;
+  readonly #input: Socket;
   readonly #finder = new MarkerFinder();
   readonly #exited: Promise<void>;
   #exit: { code: number | undefined; signal: NodeJS.Signals | undefined } | undefined;
@@ -72,16 +78,27 @@ class AgentChild {
 
   constructor(options: ChildOptions) {
     this.#options = options;
-    this.#child = spawn(options.command, options.args, {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      detached: options.ownSession,
-    });
+    const [outputFd, stdin] = pair();
+    const [inputFd, stdout] = pair();
+    this.#outputFd = outputFd;
+    this.#inputFd = inputFd;
+    this.#output = new Socket({ fd: outputFd, readable: false, writable: true });
+    this.#input = new Socket({ fd: inputFd, readable: true, writable: false });
+    try {
+      this.#child = spawn(options.command, options.args, {
+        stdio: [stdin, stdout, 'pipe'],
+        detached: options.ownSession,
+      });
+    } finally {
+      close(stdin);
+      close(stdout);
+    }
     const child = this.#child;
-    child.stderr.setEncoding('utf8');
-    child.stderr.on('data', (text: string) => this.#takeStderr(text));
-    child.stderr.on('error', () => {});
-    // Before there is a link, what a broken stdin means is told by the exit.
-    child.stdin.on('error', () => {});
+    child.stderr?.setEncoding('utf8');
+    child.stderr?.on('data', (text: string) => this.#takeStderr(text));
+    child.stderr?.on('error', () => {});
+    // Before there is a connection, what a broken stdin means is told by the exit.
+    this.#output.on('error', () => {});
     this.#exited = new Promise((resolve) => {
       child.once('error', (error: NodeJS.ErrnoException) => {
         // Also raised by a failed kill; only a child without a pid did not start.
@@ -97,12 +114,11 @@ class AgentChild {
     });
   }
 
-  /** Waits for the magic, answering other markers; gives the bytes after it. */
-  async handshake(signal: AbortSignal): Promise<Uint8Array> {
-    const { stdout, stdin } = this.#child;
+  /** Waits for the magic, answering other markers. */
+  async handshake(signal: AbortSignal): Promise<Connection> {
     const timeout = AbortSignal.timeout(startTimeoutMs);
     for (;;) {
-      const chunk = await this.#nextChunk(stdout, AbortSignal.any([signal, timeout]));
+      const chunk = await this.#nextChunk(this.#input, AbortSignal.any([signal, timeout]));
       signal.throwIfAborted();
       if (timeout.aborted) {
         throw this.#withTail('HOST_UNREACHABLE', `no agent answered within ${startTimeoutMs / 1000} s`, true);
@@ -110,31 +126,43 @@ class AgentChild {
       if (chunk === undefined) throw await this.#whyGone();
       let found = this.#push(chunk);
       while (found !== undefined) {
-        if (found.word === 'v1') return found.rest;
-        for (const bytes of await this.#options.answer(found.word)) stdin.write(bytes);
+        if (found.word === 'v1') return this.#connection(found.rest);
+        for (const bytes of await this.#options.answer(found.word)) this.#output.write(bytes);
         found = this.#push(found.rest);
       }
     }
   }
 
-  link(received: Uint8Array): Link {
+  #connection(rest: Uint8Array): Connection {
+    // RACE: nothing is read between the look at what has been read and the end of this stream: reads are told in turns of the event
+    // loop.
+    const more: unknown = this.#input.read();
+    const received = more instanceof Uint8Array ? Buffer.concat([rest, more]) : rest;
+    const inputFd = check(duplicate(this.#inputFd), 'dup');
+    const outputFd = check(duplicate(this.#outputFd), 'dup');
+    this.#input.destroy();
+    this.#output.destroy();
     this.#logLine = '';
-    return new StreamLink({
-      input: this.#child.stdout,
-      output: this.#child.stdin,
+    return {
+      inputFd,
+      outputFd,
       received,
-      explain: async (seen, closedByUs) => {
-        // Told to go it may have work to finish; gone by itself it has none.
-        const grace = setTimeout(() => this.stop('SIGTERM'), closedByUs ? exitGraceMs : killGraceMs);
-        await this.#exited;
-        clearTimeout(grace);
-        if (closedByUs) return undefined;
-        return this.#options.classify(this.#end()) ?? seen;
+      ended: (how) => this.#whyEnded(how),
+      abandon: async () => {
+        close(inputFd);
+        close(outputFd);
+        await this.#whyEnded('cut');
       },
-      closing: (graceful) => {
-        if (!graceful) this.stop('SIGTERM');
-      },
-    });
+    };
+  }
+
+  async #whyEnded(how: HowEnded): Promise<FamError | undefined> {
+    if (how === 'cut') this.stop('SIGTERM');
+    // Told to go it may have work to finish; gone by itself it has none.
+    const grace = setTimeout(() => this.stop('SIGTERM'), how === 'asked' ? exitGraceMs : killGraceMs);
+    await this.#exited;
+    clearTimeout(grace);
+    return how === 'lost' ? this.#options.classify(this.#end()) : undefined;
   }
 
   /** Ends the child, by its pid, and makes sure. */
@@ -146,11 +174,11 @@ class AgentChild {
       if (this.#exit === undefined) child.kill('SIGKILL');
     }, killGraceMs);
     sure.unref();
-    child.stdin.destroy();
+    this.#output.destroy();
     void this.#exited.then(() => {
       clearTimeout(sure);
-      child.stdout.destroy();
-      child.stderr.destroy();
+      this.#input.destroy();
+      child.stderr?.destroy();
     });
   }
 
@@ -219,6 +247,13 @@ class AgentChild {
     this.#logLine = (lines.pop() ?? '').slice(0, stderrTailBytes);
     for (const line of lines) onLogLine(line);
   }
+}
+
+/** Our end and the child's of a socket pair. */
+function pair(): readonly [number, number] {
+  const made = socketpair();
+  if (typeof made === 'number') throw new SysError(made, 'socketpair');
+  return made;
 }
 
 /** What the other side printed, for the end of a message. */

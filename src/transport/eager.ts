@@ -1,22 +1,16 @@
 // Connects before anybody asks: a source takes a moment to open its state, and ssh and the agent can start meanwhile.
 
-import type { Link, Transport } from './link.ts';
+import type { Connection, Transport } from './transport.ts';
 
 export class EagerTransport implements Transport {
   readonly #transport: Transport;
   readonly #stop = new AbortController();
-  readonly #early: Uint8Array[] = [];
-  #first: Promise<Link> | undefined;
+  #first: Promise<Connection> | undefined;
 
   constructor(transport: Transport) {
     this.#transport = transport;
-    this.#first = transport.connect(this.#stop.signal).then((link) => {
-      // What the agent says is for who takes the link; what has come with its first byte cannot be stopped any more.
-      link.pause();
-      link.onFrame = (frame) => this.#early.push(frame);
-      return link;
-    });
-    // Whoever takes the link sees it.
+    this.#first = transport.connect(this.#stop.signal);
+    // Whoever takes the connection sees it.
     this.#first.catch(() => {});
   }
 
@@ -24,18 +18,13 @@ export class EagerTransport implements Transport {
     return this.#transport.label;
   }
 
-  async connect(signal: AbortSignal): Promise<Link> {
+  connect(signal: AbortSignal): Promise<Connection> {
     const first = this.#first;
     if (first === undefined) return this.#transport.connect(signal);
     this.#first = undefined;
     if (signal.aborted) this.#stop.abort();
     signal.addEventListener('abort', () => this.#stop.abort());
-    const link = await first;
-    setImmediate(() => {
-      for (const frame of this.#early.splice(0)) link.onFrame(frame);
-      link.resume();
-    });
-    return link;
+    return first;
   }
 
   /** Ends what nobody has asked for. */
@@ -43,8 +32,7 @@ export class EagerTransport implements Transport {
     const first = this.#first;
     this.#first = undefined;
     this.#stop.abort();
-    const link = await first?.catch(() => undefined);
-    link?.close(false);
-    await link?.ended;
+    const connection = await first?.catch(() => undefined);
+    await connection?.abandon();
   }
 }

@@ -5,7 +5,7 @@ import { FamError } from '../core/errors.ts';
 import { bytesOfText } from '../core/name.ts';
 import { type ChildEnd, codeOfExit, connectChild, tailOf } from './child.ts';
 import { encodePath } from './encoded-path.ts';
-import type { Link, Transport } from './link.ts';
+import type { Connection, Transport } from './transport.ts';
 
 export interface LocalTransportOptions {
   /** Words before `agent`; default: this Node.js and this package's `bin/fam`. */
@@ -30,7 +30,7 @@ export class LocalTransport implements Transport {
     this.#options = options;
   }
 
-  connect(signal: AbortSignal): Promise<Link> {
+  connect(signal: AbortSignal): Promise<Connection> {
     const [command, ...args] = this.#options.fam ?? ownFam();
     return connectChild(
       {

@@ -1,8 +1,8 @@
 // Links in memory, with faults to order: for tests of everything above a link, beside the real ones.
 
 import { Readable, Writable } from 'node:stream';
-import type { Link } from './link.ts';
-import { StreamLink } from './stream-link.ts';
+import type { Link } from '../wire/link.ts';
+import { StreamLink } from '../wire/stream-link.ts';
 
 /** What is wrong with one direction of a pipe. Byte counts are of the raw stream, lengths of frames included. */
 export interface PipeFaults {

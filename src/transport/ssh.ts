@@ -9,9 +9,9 @@ import { remoteCommand } from './bootstrap.ts';
 import { connectChild } from './child.ts';
 import { showDestination } from './destination.ts';
 import { encodePath } from './encoded-path.ts';
-import type { Link, Transport } from './link.ts';
 import { shellWords } from './shell-words.ts';
 import { classifySshEnd } from './ssh-failure.ts';
+import type { Connection, Transport } from './transport.ts';
 
 export interface SshTransportOptions {
   /** `--rsh`: the command and its options, as a shell splits them. Default `ssh`. */
@@ -58,7 +58,7 @@ export class SshTransport implements Transport {
     this.#options = options;
   }
 
-  async connect(signal: AbortSignal): Promise<Link> {
+  async connect(signal: AbortSignal): Promise<Connection> {
     const agent = this.#options.agent ?? ownAgentFile();
     const command = await this.#command();
     const [program = 'ssh'] = this.#rsh;

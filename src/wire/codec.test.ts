@@ -153,9 +153,7 @@ const toAgent: fc.Arbitrary<ToAgent> = fc.oneof(
       key: fc.uint8Array({ minLength: digestKeyBytes, maxLength: digestKeyBytes }),
     })
     .map((wanted) => ({ ...wanted, offset: wanted.offset * wanted.blockBytes })),
-  fc
-    .constantFrom('checkpoint' as const, 'ping' as const, 'pong' as const, 'bye' as const)
-    .map((type) => ({ type })),
+  fc.constantFrom('checkpoint' as const, 'bye' as const).map((type) => ({ type })),
 );
 
 const toSource: fc.Arbitrary<ToSource> = fc.oneof(
@@ -222,7 +220,7 @@ const toSource: fc.Arbitrary<ToSource> = fc.oneof(
     message: text,
     retryable: fc.boolean(),
   }),
-  fc.constantFrom('ping' as const, 'pong' as const).map((type) => ({ type })),
+  fc.constant({ type: 'alive' as const }),
 );
 
 const sides = [

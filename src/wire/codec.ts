@@ -66,8 +66,7 @@ function encodeUnchecked(message: ToAgent | ToSource): Uint8Array {
     case 'failed':
     case 'extras':
       return encodeControl(FrameType[message.type], message);
-    case 'ping':
-    case 'pong':
+    case 'alive':
     case 'bye':
     case 'checkpoint':
       return Uint8Array.of(FrameType[message.type]);
@@ -98,10 +97,6 @@ export function decodeToAgent(frame: Uint8Array): ToAgent {
       return decodeBaseWanted(frame);
     case FrameType['digests-wanted']:
       return decodeDigestsWanted(frame);
-    case FrameType.ping:
-      return bare('ping', frame);
-    case FrameType.pong:
-      return bare('pong', frame);
     case FrameType.bye:
       return bare('bye', frame);
     case FrameType.checkpoint:
@@ -133,10 +128,8 @@ export function decodeToSource(frame: Uint8Array): ToSource {
       return decodeFailed(frame);
     case FrameType.extras:
       return decodeExtras(frame);
-    case FrameType.ping:
-      return bare('ping', frame);
-    case FrameType.pong:
-      return bare('pong', frame);
+    case FrameType.alive:
+      return bare('alive', frame);
     default:
       return unknown('source', frame);
   }

@@ -11,8 +11,7 @@ export const FrameType = {
   stream: 8,
   ack: 9,
   problems: 10,
-  ping: 11,
-  pong: 12,
+  alive: 12,
   failed: 13,
   bye: 15,
   extras: 16,
@@ -24,8 +23,7 @@ export const FrameType = {
   version: 22,
 } as const;
 
-/** A ping or a pong: answered (or noted) where frames arrive, never by whoever is busy with the tree. */
-export function heartbeatOf(frame: Uint8Array): 'ping' | 'pong' | undefined {
-  if (frame.length !== 1) return undefined;
-  return frame[0] === FrameType.ping ? 'ping' : frame[0] === FrameType.pong ? 'pong' : undefined;
+/** Whether a frame says only that the agent is there: noted where frames arrive. */
+export function isAlive(frame: Uint8Array): boolean {
+  return frame.length === 1 && frame[0] === FrameType.alive;
 }

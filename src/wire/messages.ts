@@ -228,8 +228,6 @@ export type ToAgent =
   | BaseWanted
   | DigestsWanted
   | { readonly type: 'checkpoint' }
-  | { readonly type: 'ping' }
-  | { readonly type: 'pong' }
   | { readonly type: 'bye' };
 
 export type ToSource =
@@ -241,9 +239,10 @@ export type ToSource =
   | Problems
   | Extras
   | Failed
-  | { readonly type: 'ping' }
-  | { readonly type: 'pong' };
+  | { readonly type: 'alive' };
 
+/** An agent says so often that it is there. */
+export const heartbeatMs = 5000;
 /** Contents up to this size travel inside batches and listings; larger ones are streamed. */
 export const inlineMaxBytes = 128 * 1024;
 /** Largest frame that either side sends; a longer length prefix is a protocol error, not an allocation. */

@@ -6,10 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bundleAgent } from '../../scripts/build-agent.mjs';
 import { packageVersion } from '../../src/runtime/version.ts';
 import { type AgentFile, readAgentFile } from '../../src/transport/agent-file.ts';
-import type { Link } from '../../src/transport/link.ts';
 import { SshTransport } from '../../src/transport/ssh.ts';
 import { decodeToSource, encode } from '../../src/wire/codec.ts';
+import type { Link } from '../../src/wire/link.ts';
 import { protocolVersion, type ToSource } from '../../src/wire/messages.ts';
+import { openLink } from '../support/open-link.ts';
 import { startSshd } from '../support/sshd.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
@@ -37,7 +38,7 @@ describe('the one-file agent', () => {
     const root = join(tempFolder('replica'), 'root');
     const sshd = await startSshd({ env: { XDG_CACHE_HOME: cache } });
     const meet = async () => {
-      const link = await new SshTransport('web1', root, { rsh: sshd.rsh, agent }).connect(never);
+      const link = await openLink(new SshTransport('web1', root, { rsh: sshd.rsh, agent }));
       expect(await firstMessage(link)).toMatchObject({
         type: 'hello',
         protocol: protocolVersion,
@@ -82,7 +83,7 @@ describe('fam agent --restrict', () => {
     );
     const sshd = await startSshd({ config: [`ForceCommand ${join(bin, 'force')}`] });
     const transport = (root: string) => new SshTransport('web1', root, { rsh: sshd.rsh, agent });
-    const link = await transport(join(base, 'site')).connect(never);
+    const link = await openLink(transport(join(base, 'site')));
     expect(await firstMessage(link)).toMatchObject({ type: 'hello', root: join(base, 'site') });
     link.close(true);
     await link.ended;

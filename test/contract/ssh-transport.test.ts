@@ -19,15 +19,15 @@ import { bundleAgent } from '../../scripts/build-agent.mjs';
 import type { FamError } from '../../src/core/errors.ts';
 import { type AgentFile, readAgentFile } from '../../src/transport/agent-file.ts';
 import { remoteCommand } from '../../src/transport/bootstrap.ts';
-import type { Link } from '../../src/transport/link.ts';
 import { SshTransport } from '../../src/transport/ssh.ts';
+import type { Link } from '../../src/wire/link.ts';
 import { freePort } from '../support/free-port.ts';
+import { openLink } from '../support/open-link.ts';
 import { runningProcesses } from '../support/processes.ts';
 import { type Sshd, startSshd } from '../support/sshd.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { waitFor } from '../support/wait-for.ts';
 
-const never = new AbortController().signal;
 let folder: string;
 let peer: AgentFile;
 
@@ -65,27 +65,27 @@ describe('SshTransport: the agent on a host without fam', () => {
   it('is brought along once, and used from then on', async () => {
     const cache = tempFolder('cache');
     const sshd = await hostWith({ XDG_CACHE_HOME: cache });
-    await echoes(await transport(sshd, 'echo').connect(never));
+    await echoes(await openLink(transport(sshd, 'echo')));
     const names = readdirSync(join(cache, 'fam'));
     expect(names).toEqual([`agent-${peer.version}-${peer.sha256.slice(0, 16)}.mjs`]);
     const file = join(cache, 'fam', names[0] ?? '');
     expect(readFileSync(file).equals(peer.code)).toBe(true);
     expect(statSync(file).mode & 0o777).toBe(0o700);
     const { ino } = statSync(file);
-    await echoes(await transport(sshd, 'echo').connect(never));
+    await echoes(await openLink(transport(sshd, 'echo')));
     expect(statSync(file).ino).toBe(ino);
   });
 
   it('is brought again when its file is damaged, or open to others', async () => {
     const cache = tempFolder('cache');
     const sshd = await hostWith({ XDG_CACHE_HOME: cache });
-    await echoes(await transport(sshd, 'echo').connect(never));
+    await echoes(await openLink(transport(sshd, 'echo')));
     const file = join(cache, 'fam', readdirSync(join(cache, 'fam'))[0] ?? '');
     writeFileSync(file, 'process.exit(99)');
-    await echoes(await transport(sshd, 'echo').connect(never));
+    await echoes(await openLink(transport(sshd, 'echo')));
     expect(readFileSync(file).equals(peer.code)).toBe(true);
     chmodSync(file, 0o777);
-    await echoes(await transport(sshd, 'echo').connect(never));
+    await echoes(await openLink(transport(sshd, 'echo')));
     expect(statSync(file).mode & 0o777).toBe(0o700);
   });
 
@@ -100,7 +100,7 @@ describe('SshTransport: the agent on a host without fam', () => {
     try {
       for (const cache of [open, linked, '/dev/null']) {
         const sshd = await hostWith({ XDG_CACHE_HOME: cache });
-        await echoes(await transport(sshd, 'echo').connect(never));
+        await echoes(await openLink(transport(sshd, 'echo')));
         expect(readdirSync(join(open, 'fam'))).toEqual([]);
       }
       expect(statSync(fallback).mode & 0o777).toBe(0o700);
@@ -113,7 +113,7 @@ describe('SshTransport: the agent on a host without fam', () => {
   it('starts when two mirrors bring it at the same moment', async () => {
     const cache = tempFolder('cache');
     const sshd = await hostWith({ XDG_CACHE_HOME: cache });
-    const links = await Promise.all([1, 2, 3].map(() => transport(sshd, 'echo').connect(never)));
+    const links = await Promise.all([1, 2, 3].map(() => openLink(transport(sshd, 'echo'))));
     for (const link of links) await echoes(link);
     expect(readdirSync(join(cache, 'fam'))).toHaveLength(1);
   });
@@ -121,7 +121,7 @@ describe('SshTransport: the agent on a host without fam', () => {
   it('gets any path as it is', async () => {
     const cache = tempFolder('cache');
     const sshd = await hostWith({ XDG_CACHE_HOME: cache });
-    await echoes(await transport(sshd, '/srv/it\'s $HOME; "é" !x %41 \\n/echo').connect(never));
+    await echoes(await openLink(transport(sshd, '/srv/it\'s $HOME; "é" !x %41 \\n/echo')));
   });
 });
 
@@ -136,14 +136,14 @@ describe('SshTransport: an installed fam', () => {
   it('is preferred when it speaks our protocol', async () => {
     const cache = tempFolder('cache');
     const sshd = await hostWith({ XDG_CACHE_HOME: cache, PATH: installed('fam-agent 1') });
-    await echoes(await transport(sshd, 'echo').connect(never));
+    await echoes(await openLink(transport(sshd, 'echo')));
     expect(existsSync(join(cache, 'fam'))).toBe(false);
   });
 
   it('is left alone when it does not', async () => {
     const cache = tempFolder('cache');
     const sshd = await hostWith({ XDG_CACHE_HOME: cache, PATH: installed('fam-agent 0') });
-    await echoes(await transport(sshd, 'echo').connect(never));
+    await echoes(await openLink(transport(sshd, 'echo')));
     expect(readdirSync(join(cache, 'fam'))).toHaveLength(1);
   });
 });
@@ -162,7 +162,7 @@ describe('SshTransport: what can be wrong', () => {
 
   it('no node: NODE_MISSING', async () => {
     const sshd = await hostWith({ PATH: bare(), HOME: '/nonexistent' });
-    const error = await failureOf(transport(sshd, 'echo').connect(never));
+    const error = await failureOf(openLink(transport(sshd, 'echo')));
     expect(error).toMatchObject({ code: 'NODE_MISSING', retryable: false });
     expect(error.message).toMatch(/^web1:echo: no node in PATH of web1/);
   });
@@ -176,17 +176,16 @@ describe('SshTransport: what can be wrong', () => {
       mode: 0o755,
     });
     const sshd = await hostWith({ PATH: bin, HOME: '/nonexistent' });
-    const error = await failureOf(transport(sshd, 'echo').connect(never));
+    const error = await failureOf(openLink(transport(sshd, 'echo')));
     expect(error.code).toBe('NODE_MISSING');
     expect(error.message).toContain('is Node.js v18.19.0, too old');
   });
 
   it('nobody listens: HOST_UNREACHABLE, worth another try', async () => {
     const error = await failureOf(
-      new SshTransport('127.0.0.1', '/srv', {
-        rsh: `ssh -F none -p ${await freePort()}`,
-        agent: peer,
-      }).connect(never),
+      openLink(
+        new SshTransport('127.0.0.1', '/srv', { rsh: `ssh -F none -p ${await freePort()}`, agent: peer }),
+      ),
     );
     expect(error).toMatchObject({ code: 'HOST_UNREACHABLE', retryable: true });
     expect(error.message).toContain('cannot reach 127.0.0.1: connection refused');
@@ -194,7 +193,7 @@ describe('SshTransport: what can be wrong', () => {
 
   it('no such host: HOST_UNREACHABLE', async () => {
     const error = await failureOf(
-      new SshTransport('web1.invalid', '/srv', { rsh: 'ssh -F none', agent: peer }).connect(never),
+      openLink(new SshTransport('web1.invalid', '/srv', { rsh: 'ssh -F none', agent: peer })),
     );
     expect(error).toMatchObject({ code: 'HOST_UNREACHABLE', retryable: true });
     expect(error.message).toContain('no such host');
@@ -202,7 +201,7 @@ describe('SshTransport: what can be wrong', () => {
 
   it('no such ssh: says how to get one', async () => {
     const error = await failureOf(
-      new SshTransport('web1', '/srv', { rsh: 'no-such-ssh', agent: peer }).connect(never),
+      openLink(new SshTransport('web1', '/srv', { rsh: 'no-such-ssh', agent: peer })),
     );
     expect(error).toMatchObject({ code: 'HOST_UNREACHABLE', retryable: false });
     expect(error.message).toContain("'no-such-ssh' cannot be run here");
@@ -211,7 +210,7 @@ describe('SshTransport: what can be wrong', () => {
   it('a key that nobody knows: SSH_DENIED', async () => {
     const sshd = await hostWith({});
     writeFileSync(join(sshd.folder, 'authorized_keys'), '');
-    const error = await failureOf(transport(sshd, 'echo').connect(never));
+    const error = await failureOf(openLink(transport(sshd, 'echo')));
     expect(error).toMatchObject({ code: 'SSH_DENIED', retryable: false });
     expect(error.message).toContain('Permission denied');
   });
@@ -220,20 +219,20 @@ describe('SshTransport: what can be wrong', () => {
     const sshd = await hostWith({});
     const key = readFileSync(join(sshd.folder, 'user.pub'), 'utf8');
     writeFileSync(join(sshd.folder, 'known_hosts'), `fam-test ${key}`);
-    const error = await failureOf(transport(sshd, 'echo').connect(never));
+    const error = await failureOf(openLink(transport(sshd, 'echo')));
     expect(error).toMatchObject({ code: 'HOST_KEY', retryable: false });
   });
 
   it('an account that runs no commands: AGENT_FAILED, and what it said', async () => {
     const sshd = await hostWith({}, ['ForceCommand echo This account is currently not available.; exit 1']);
-    const error = await failureOf(transport(sshd, 'echo').connect(never));
+    const error = await failureOf(openLink(transport(sshd, 'echo')));
     expect(error.code).toBe('AGENT_FAILED');
     expect(error.message).toContain('This account is currently not available.');
   });
 
   it('something that talks and talks: PROTOCOL, and what it said', async () => {
     const sshd = await hostWith({}, ['ForceCommand yes not fam']);
-    const error = await failureOf(transport(sshd, 'echo').connect(never));
+    const error = await failureOf(openLink(transport(sshd, 'echo')));
     expect(error.code).toBe('PROTOCOL');
     expect(error.message).toContain('not fam');
   });
@@ -244,14 +243,14 @@ describe('SshTransport: what can be wrong', () => {
     ['no-agent', 'AGENT_FAILED', 'not available'],
   ])('an agent that ends as %s: %s', async (mode, code, message) => {
     const sshd = await hostWith({ XDG_CACHE_HOME: tempFolder('cache') });
-    const error = await failureOf(transport(sshd, mode).connect(never));
+    const error = await failureOf(openLink(transport(sshd, mode)));
     expect(error.code).toBe(code);
     expect(error.message).toContain(message);
   });
 
   it('a link that is up and loses its host: HOST_UNREACHABLE', async () => {
     const sshd = await hostWith({ XDG_CACHE_HOME: tempFolder('cache') });
-    const link = await transport(sshd, 'echo').connect(never);
+    const link = await openLink(transport(sshd, 'echo'));
     await sshd.stop();
     const { error } = await link.ended;
     expect(error).toMatchObject({ code: 'HOST_UNREACHABLE', retryable: true });
@@ -260,7 +259,7 @@ describe('SshTransport: what can be wrong', () => {
   it('nobody wants it any more: the signal ends the attempt and its process', async () => {
     const sshd = await hostWith({}, ['ForceCommand sleep 1000']);
     const stop = new AbortController();
-    const connecting = failureOf(transport(sshd, 'echo').connect(stop.signal));
+    const connecting = failureOf(openLink(transport(sshd, 'echo'), stop.signal));
     await waitFor(() => sshd.log.includes('Accepted'), { describe: () => sshd.log });
     const reason = new Error('enough');
     stop.abort(reason);

@@ -9,10 +9,10 @@ import { LocalTransport } from '../../src/transport/local.ts';
 import { pipePair } from '../../src/transport/pipe.ts';
 import { SshTransport } from '../../src/transport/ssh.ts';
 import { servePeer } from '../support/link-peer.ts';
+import { openLink } from '../support/open-link.ts';
 import { type Sshd, startSshd } from '../support/sshd.ts';
 import { describeLinks } from './transport.ts';
 
-const never = new AbortController().signal;
 let folder: string;
 let peer: AgentFile;
 let sshd: Sshd;
@@ -60,12 +60,11 @@ describeLinks({
 describeLinks({
   name: 'a child process',
   ownProcess: true,
-  open: (mode) =>
-    new LocalTransport(mode, { fam: [process.execPath, join(folder, 'peer.mjs')] }).connect(never),
+  open: (mode) => openLink(new LocalTransport(mode, { fam: [process.execPath, join(folder, 'peer.mjs')] })),
 });
 
 describeLinks({
   name: 'ssh',
   ownProcess: true,
-  open: (mode) => new SshTransport('web1', mode, { rsh: sshd.rsh, agent: peer }).connect(never),
+  open: (mode) => openLink(new SshTransport('web1', mode, { rsh: sshd.rsh, agent: peer })),
 });

@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, it } from 'vitest';
 import { FamError } from '../../src/core/errors.ts';
-import type { Link, LinkEnd } from '../../src/transport/link.ts';
+import type { Link, LinkEnd } from '../../src/wire/link.ts';
 import { maxFrameBytes } from '../../src/wire/messages.ts';
 import { askReport, floodFrameBytes, floodFrames } from '../support/link-peer.ts';
 import { waitFor } from '../support/wait-for.ts';

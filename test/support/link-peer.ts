@@ -1,6 +1,12 @@
 // The other end of a link under test, in this process or in one of its own (link-peer-main.ts). Its mode comes as the replica's path.
 
-import type { Link } from '../../src/transport/link.ts';
+import type { Link } from '../../src/wire/link.ts';
+
+/** What a peer needs of its link. */
+export type PeerLink = Pick<Link, 'onFrame' | 'send' | 'drained' | 'pause' | 'resume'> & {
+  readonly ended: Promise<unknown>;
+  close(graceful: boolean): void;
+};
 
 /** First byte of a frame that asks a `sink` for its report. */
 export const askReport = 0xff;
@@ -13,7 +19,7 @@ export interface PeerProcess {
   exit(code: number): void;
 }
 
-export function servePeer(link: Link, mode: string, self: PeerProcess): void {
+export function servePeer(link: PeerLink, mode: string, self: PeerProcess): void {
   switch (mode) {
     case 'echo':
       // Answers everything, and reads no more than it can answer.
@@ -67,7 +73,7 @@ export function servePeer(link: Link, mode: string, self: PeerProcess): void {
   }
 }
 
-async function flood(link: Link): Promise<void> {
+async function flood(link: PeerLink): Promise<void> {
   for (let i = 0; i < floodFrames; i++) {
     const frame = Buffer.allocUnsafeSlow(floodFrameBytes);
     frame.writeUInt32BE(i, 1);

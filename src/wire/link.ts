@@ -29,14 +29,3 @@ export interface Link {
   /** Ends it: flushes what was sent when `graceful`, then closes. Idempotent; `ended` settles. */
   close(graceful: boolean): void;
 }
-
-/** How a source reaches one replica: opens links until the mirror ends. */
-export interface Transport {
-  /** For people and logs: `web1:/var/www`, `/mnt/copy`. */
-  readonly label: string;
-  /**
-   * Starts the agent and resolves when its first byte has arrived, or throws a FamError:
-   * HOST_UNREACHABLE (retryable), SSH_DENIED, HOST_KEY, NODE_MISSING, AGENT_FAILED.
-   */
-  connect(signal: AbortSignal): Promise<Link>;
-}

@@ -1,16 +1,10 @@
-// A link over a pair of byte streams: a child's pipes, the agent's stdio, a pipe in memory.
+// A link over a pair of byte streams: the pipes of an agent, a pipe in memory.
 
 import type { Readable, Writable } from 'node:stream';
 import { FamError } from '../core/errors.ts';
-import { FrameDecoder, frameHead, frameHeadBytes } from '../wire/framing.ts';
+import { FrameOutput } from './frame-output.ts';
+import { FrameDecoder } from './framing.ts';
 import type { Link, LinkEnd } from './link.ts';
-
-/** Above this many bytes not yet taken by the system `send` says stop; below the low mark `drained` resolves. */
-const highWaterBytes = 1024 * 1024;
-const lowWaterBytes = 256 * 1024;
-
-/** Frames up to this size are copied behind their length: one buffer is cheaper to write than two (measured). */
-const joinedFrameBytes = 4096;
 
 /** A peer that does not close its side within this time after we have closed ours is cut off. */
 const closeGraceMs = 10_000;
@@ -23,19 +17,6 @@ export interface StreamLinkOptions {
   readonly output: Writable;
   /** Bytes of `input` that were read before the link was made. */
   readonly received?: Uint8Array;
-  /**
-   * After our own graceful close what the peer still says is delivered until its side ends (default). False: the link
-   * ends as soon as everything sent is out. For an agent, whose exit is what ends the other side: a shell above it may
-   * hold the same stdout open, so that its peer cannot see a half-closed one.
-   */
-  readonly hearsAfterClose?: boolean;
-  /**
-   * Asked once both streams are done with (or broken): why the link ended, or undefined when that was on purpose. It is
-   * given what the streams themselves say. Frees what the streams hung on. Must not reject.
-   */
-  readonly explain?: (seen: Error | undefined, closedByUs: boolean) => Promise<Error | undefined>;
-  /** Told when our side closes. */
-  readonly closing?: (graceful: boolean) => void;
 }
 
 /** The streams belong to the link: it destroys them. Reading starts one turn of the event loop after construction. */
@@ -44,18 +25,11 @@ export class StreamLink implements Link {
   readonly ended: Promise<LinkEnd>;
 
   readonly #input: Readable;
-  readonly #output: Writable;
+  readonly #output: FrameOutput;
   readonly #decoder = new FrameDecoder();
-  readonly #explain: StreamLinkOptions['explain'];
-  readonly #hearsAfterClose: boolean;
-  readonly #onClosing: StreamLinkOptions['closing'];
   #settle: (end: LinkEnd) => void = () => {};
-  #sent = 0;
   #received = 0;
-  #corked = false;
   #paused = false;
-  #waiting: (() => void)[] = [];
-  readonly #wrote = () => this.#wake();
   /** Closed by our side; `finished`: both directions are done with. */
   #closing = false;
   #finished = false;
@@ -66,14 +40,11 @@ export class StreamLink implements Link {
 
   constructor(options: StreamLinkOptions) {
     this.#input = options.input;
-    this.#output = options.output;
-    this.#explain = options.explain;
-    this.#hearsAfterClose = options.hearsAfterClose ?? true;
-    this.#onClosing = options.closing;
+    this.#output = new FrameOutput(options.output);
     this.ended = new Promise((resolve) => {
       this.#settle = resolve;
     });
-    this.#output.on('error', (error) => this.#outputFailed(error));
+    options.output.on('error', (error) => this.#outputFailed(error));
     this.#input.on('error', (error) => this.#finish(error));
     this.#input.on('close', () => this.#inputEnded());
     this.#input.on('end', () => this.#inputEnded());
@@ -86,11 +57,11 @@ export class StreamLink implements Link {
   }
 
   get buffered(): number {
-    return this.#output.writableLength;
+    return this.#output.buffered;
   }
 
   get sentBytes(): number {
-    return this.#sent;
+    return this.#output.sentBytes;
   }
 
   get receivedBytes(): number {
@@ -99,24 +70,11 @@ export class StreamLink implements Link {
 
   send(frame: Uint8Array): boolean {
     if (this.#closing || this.#finished) return false;
-    this.#sent += frameHeadBytes + frame.length;
-    this.#cork();
-    const head = frameHead(frame.length);
-    if (frame.length <= joinedFrameBytes) {
-      const joined = Buffer.allocUnsafe(frameHeadBytes + frame.length);
-      joined.set(head);
-      joined.set(frame, frameHeadBytes);
-      this.#output.write(joined, this.#wrote);
-    } else {
-      this.#output.write(head);
-      this.#output.write(frame, this.#wrote);
-    }
-    return this.#output.writableLength < highWaterBytes;
+    return this.#output.send(frame);
   }
 
   drained(): Promise<void> {
-    if (this.#finished || this.#output.writableLength <= lowWaterBytes) return Promise.resolve();
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    return this.#finished ? Promise.resolve() : this.#output.drained();
   }
 
   pause(): void {
@@ -134,13 +92,8 @@ export class StreamLink implements Link {
     if (this.#finished) return;
     const first = !this.#closing;
     this.#closing = true;
-    this.#onClosing?.(graceful);
     if (!graceful) this.#finish(undefined, true);
     if (!graceful || !first) return;
-    if (!this.#hearsAfterClose) {
-      void this.#flush(closeGraceMs).then(() => this.#finish(undefined));
-      return;
-    }
     this.#output.end();
     this.#grace = setTimeout(() => this.#finish(undefined), closeGraceMs);
     this.#grace.unref();
@@ -171,25 +124,6 @@ export class StreamLink implements Link {
     }
   }
 
-  /** Everything sent in this turn leaves in one system call. */
-  #cork(): void {
-    if (this.#corked) return;
-    this.#corked = true;
-    this.#output.cork();
-    process.nextTick(() => {
-      this.#corked = false;
-      this.#output.uncork();
-    });
-  }
-
-  #wake(): void {
-    if (this.#waiting.length === 0) return;
-    if (!this.#finished && this.#output.writableLength > lowWaterBytes) return;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const resolve of waiting) resolve();
-  }
-
   #inputEnded(): void {
     if (this.#finished || this.#early !== undefined) return;
     if (this.#decoder.atBoundary) this.#finish(this.#outputError);
@@ -210,31 +144,14 @@ export class StreamLink implements Link {
     if (this.#finished) return;
     this.#finished = true;
     clearTimeout(this.#grace);
-    this.#wake();
     void this.#end(this.#closing ? undefined : error, abrupt);
   }
 
   async #end(seen: Error | undefined, abrupt: boolean): Promise<void> {
     this.#input.destroy();
     if (abrupt) this.#output.destroy();
-    else await this.#flush(lastWordsMs);
-    const error = this.#explain === undefined ? seen : await this.#explain(seen, this.#closing);
-    this.#settle({ error });
-  }
-
-  /** A peer that has closed its side may still read: what we sent before goes out, and our end tells that we saw its own. */
-  #flush(limitMs: number): Promise<void> {
-    const output = this.#output;
-    if (!output.writableEnded) output.end();
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(late);
-        output.destroy();
-        resolve();
-      };
-      const late = setTimeout(done, limitMs);
-      if (output.destroyed || output.writableFinished) done();
-      else for (const event of ['finish', 'error', 'close']) output.once(event, done);
-    });
+    // A peer that has closed its side may still read: what we sent before goes out, and our end tells that we saw its own.
+    else await this.#output.flush(lastWordsMs);
+    this.#settle({ error: seen });
   }
 }

@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
-import { frameHead } from '../wire/framing.ts';
+import { frameHead } from './framing.ts';
 import { StreamLink } from './stream-link.ts';
 
 test('StreamLink delivers what came before its first turn, also when Node empties the output of a child that has exited', async () => {
