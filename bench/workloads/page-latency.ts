@@ -25,6 +25,8 @@ export interface LatencyOptions {
   readonly paths: readonly string[];
   /** Stop after this time, whatever was reached. */
   readonly budgetMs: number;
+  /** A page that has not arrived after this is lost. Default: 20 s. */
+  readonly lostAfterMs?: number;
   /** Stop when this says so (something in the background is over). */
   readonly until?: () => boolean;
 }
@@ -58,7 +60,7 @@ export async function measureLatency(trial: Trial, job: Job, options: LatencyOpt
     const copies = job.replicas.map((replica) => `${replica}/${path}`);
     const arrived = await pollUntil(
       () => copies.every((copy) => holds(copy, content)),
-      trial.within(lostAfterMs),
+      trial.within(options.lostAfterMs ?? lostAfterMs),
       sleepBlocking,
     );
     if (arrived === undefined) lost++;

@@ -6,6 +6,8 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { compareTrees } from '../../test/oracle/compare-trees.ts';
 import { Killed, ReplicaPair } from '../../test/support/replica-pair.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
+import { TreeStore } from '../tree/store.ts';
+import { Records } from './records.ts';
 import type { Name } from '../core/name.ts';
 
 process.umask(0o022);
@@ -138,6 +140,32 @@ describe('first contact', () => {
     pair.connect({ init: true });
     expectEqualBelowRoot(pair);
     expect(trashed(pair)).toEqual(['mine']);
+  });
+
+  test('waits no longer for a content whose file has gone together with a folder', () => {
+    const pair = makePair();
+    fill(pair.source);
+    pair.record();
+    pair.connect();
+    const at = (name: string): string => join(pair.source, name);
+    const rewrite = (): boolean => {
+      fs.writeFileSync(at('large'), Buffer.alloc(4_000_000, 'new'));
+      pair.record();
+      return true;
+    };
+    const onPiece = (pieces: number): void => {
+      if (pieces > 1) return;
+      fs.mkdirSync(at('folder'));
+      fs.renameSync(at('large'), at('folder/large'));
+      pair.record();
+      fs.rmSync(at('folder'), { recursive: true });
+      pair.record();
+    };
+    pair.connect({ onPiece }, undefined, rewrite);
+    expectEqual(pair);
+    const state = join(pair.folder, '.fam-replica', 'state');
+    using store = TreeStore.open(state, { journal: false });
+    expect(new Records(store).memory()?.pending).toEqual([]);
   });
 
   test('leaves no further link behind where somebody has made the same one already', () => {
@@ -414,6 +442,25 @@ describe('a killed agent', () => {
         for (const path of ['page', 'a/page', 'current', 'suid']) fs.rmSync(at(path), { force: true });
         fs.rmSync(at('a/empty'), { recursive: true, force: true });
         fs.writeFileSync(at('a/b/c/empty'), 'no longer');
+      },
+    );
+  });
+
+  test('leaves no link behind: a new folder with further names of a known file, of which the source keeps none', () => {
+    killEverywhere(
+      (at) => {
+        fs.mkdirSync(at('new/deep'), { recursive: true });
+        for (const name of ['new/first', 'new/second', 'new/deep/third']) fs.linkSync(at('large'), at(name));
+        fs.renameSync(at('a/one'), at('new/deep/one'));
+        fs.linkSync(at('new/deep/one'), at('new/deep/again'));
+      },
+      (pair) => {
+        expect(trashed(pair)).toEqual([]);
+        expect(fs.readdirSync(join(pair.folder, '.fam-replica', 'limbo'))).toEqual([]);
+      },
+      (at) => {
+        fs.renameSync(at('new/deep/one'), at('a/one'));
+        fs.rmSync(at('new'), { recursive: true });
       },
     );
   });

@@ -164,8 +164,11 @@ export class Session {
           this.#sendExtra(changes);
         },
         report,
-        settled: () => {
+        blocked: () => {
           this.#progress();
+        },
+        gone: (id) => {
+          this.#sendGone(id);
         },
       },
     );
@@ -442,9 +445,11 @@ export class Session {
     if (id === undefined) return false;
     const record = this.#view.inode(id);
     // A content that is on its way brings all attributes along.
-    if (record === undefined || record.links === 0 || this.#owed.get(id) !== undefined) {
+    const isGone = record === undefined || record.links === 0;
+    if (isGone || this.#owed.get(id) !== undefined) {
       this.#unread.drop(id);
-      this.#progress();
+      if (isGone) this.#sendGone(id);
+      else this.#progress();
       return true;
     }
     let hasMoved = false;
@@ -466,10 +471,16 @@ export class Session {
   }
 
   /** A batch that does not move the position. */
-  #sendExtra(changes: readonly Change[]): void {
+  #sendExtra(changes: readonly Change[], dead: readonly InodeId[] = []): void {
     const position = this.#builder.position;
     const complete = position === this.#view.head && this.#view.isSettled;
-    this.#send({ type: 'batch', from: position, to: position, complete, dead: [], changes });
+    this.#send({ type: 'batch', from: position, to: position, complete, dead, changes });
+  }
+
+  /** The replica was told that this one is pending: it would wait for ever, and keep what it has of it. */
+  #sendGone(id: InodeId): void {
+    this.#sendExtra([], [id]);
+    this.#progress();
   }
 }
 

@@ -2,6 +2,7 @@
 // turns, so that a large file delays no smaller one, and each ends with a batch of its own that gives it its names.
 
 import { randomBytes } from 'node:crypto';
+import type { InodeId } from '../core/attributes.ts';
 import type { Change } from '../core/change.ts';
 import type { Problem } from '../core/problem.ts';
 import type { InodeRecord } from '../tree/records.ts';
@@ -38,8 +39,10 @@ export interface StreamsOutput {
   /** Sends a batch that does not move the session's position. */
   sendExtra(changes: readonly Change[]): void;
   report(problem: Problem): void;
-  /** What is owed has become less without anything being sent. */
-  settled(): void;
+  /** Nobody waits for this one any more: it cannot be read. */
+  blocked(): void;
+  /** It has left the tree together with a folder, which is all that the journal tells of. */
+  gone(id: InodeId): void;
 }
 
 export class Streams {
@@ -100,7 +103,7 @@ export class Streams {
     const record = this.#view.inode(owed.id);
     if (record === undefined || record.links === 0) {
       this.#owed.drop(owed.id);
-      this.#out.settled();
+      this.#out.gone(owed.id);
       return true;
     }
     owed.firstTriedAt ??= now;
@@ -141,7 +144,7 @@ export class Streams {
       // Names that were held back for the content.
       if (owed.mayHaveOlder) this.#out.sendExtra(this.#builder.withNames([], record));
       // Nobody waits for what cannot be had.
-      this.#out.settled();
+      this.#out.blocked();
       return undefined;
     }
     if (opened.kind === 'moved') {

@@ -160,6 +160,13 @@ describe('TreeStore', () => {
     second.close();
   });
 
+  test('open: one that failed leaves nothing locked', () => {
+    mkdirSync(join(dir, 'boot'), { recursive: true });
+    expect(() => TreeStore.open(dir)).toThrow();
+    rmSync(join(dir, 'boot'), { recursive: true });
+    TreeStore.open(dir).close();
+  });
+
   test('open: a state that was lost and begun anew within a second has a later epoch', () => {
     const first = TreeStore.open(dir);
     first.close();

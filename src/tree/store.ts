@@ -75,7 +75,7 @@ export class TreeStore implements Disposable {
     this.directory = directory;
     if (role === 'owner') {
       this.#lock = StoreLock.take(directory);
-      const { mark, fresh } = admitDatabase(directory, sourceId);
+      const { mark, fresh } = this.#admit(sourceId);
       this.sourceId = mark.sourceId;
       this.#epoch = mark.epoch;
       this.fresh = fresh !== false || existsSync(databaseFile(directory)) ? fresh : 'new';
@@ -102,6 +102,15 @@ export class TreeStore implements Disposable {
     }
     this.#counters = new Counters(this.#tables.meta);
     this.#journal = new Journal(this.#tables, this.#counters, journaled);
+  }
+
+  #admit(sourceId: string | undefined): ReturnType<typeof admitDatabase> {
+    try {
+      return admitDatabase(this.directory, sourceId);
+    } catch (error) {
+      this.#lock?.close();
+      throw error;
+    }
   }
 
   /** @throws FamError STATE_IN_USE, STATE_UNUSABLE */

@@ -65,6 +65,20 @@ export class FollowedLinks {
     if (this.#links.delete(path)) this.#route?.unfollow(path);
   }
 
+  /** A directory has another path now, and so have the links below it. Tells what has changed meanwhile. */
+  moved(top: Directory): void {
+    const below = [...this.#links].filter(([, { directory }]) => directory.isWithin(top));
+    for (const [path] of below) {
+      this.#links.delete(path);
+      this.#route?.unfollow(path);
+    }
+    for (const [, { directory, name, state }] of below) {
+      this.follow(directory, name);
+      const now = this.#links.get(this.#pathOf(directory, name))?.state;
+      if (now !== undefined && now !== state) this.#options.onChanged(directory, name);
+    }
+  }
+
   /** Forgets the links in directories that have left the tree. */
   unfollowDead(): void {
     for (const [path, link] of this.#links) {

@@ -296,8 +296,10 @@ export class NameChanges {
     const fromPaths: ByteString[] = [];
     if (interest === Interest.through) this.#teller.eachBelow(code, (path) => fromPaths.push(path));
     if (kindOf(code) === EntryKind.symlink) this.#links.unfollow(from, fromName);
-    if (child !== undefined) this.#shadow.move(child, to, toName);
-    else {
+    if (child !== undefined) {
+      this.#shadow.move(child, to, toName);
+      this.#links.moved(child);
+    } else {
       this.#shadow.delete(from, fromName);
       this.#shadow.set(to, toName, code);
     }

@@ -252,6 +252,7 @@ export class TreeWatch implements Disposable {
   #followRoot(): void {
     this.#links.followRoot(false);
     // RACE: it may have been swapped before its way was watched.
+    this.#lookAtRoot();
     this.#settleDown();
   }
 

@@ -284,6 +284,25 @@ describe.each(monitors)('watch over %s', (monitor) => {
     expect(new Set(lines())).toEqual(new Set(['changed app.conf']));
   });
 
+  test('a link that is followed is followed on when a folder above it is renamed', async () => {
+    const root = tempFolder();
+    mkdirSync(join(root, 'data'));
+    mkdirSync(join(root, 'folder'));
+    for (const version of ['v1', 'v2', 'v3']) writeFileSync(join(root, 'data', version), version);
+    symlinkSync('v1', join(root, 'data', 'current'));
+    symlinkSync('../data/current', join(root, 'folder', 'link'));
+    const { told, lines } = await follow(root, root, { monitor, followSymlinks: true });
+    renameSync(join(root, 'folder'), join(root, 'renamed'));
+    await told('moved folder -> renamed');
+    for (const [n, version] of ['v2', 'v3'].entries()) {
+      symlinkSync(version, join(root, 'data', 'next'));
+      renameSync(join(root, 'data', 'next'), join(root, 'data', 'current'));
+      await waitFor(() => lines().filter((line) => line === 'changed renamed/link').length === n + 1, {
+        describe: () => `${version}: ${lines().join(', ')}`,
+      });
+    }
+  });
+
   test('a watched directory whose link is swapped is compared with its successor, on request', async () => {
     const root = tempFolder();
     for (const release of ['r1', 'r2']) {

@@ -13,6 +13,7 @@ import type { HistoryPlan, RoundPlan } from './plan.ts';
 import { Reader } from './reader.ts';
 import { GrowthWatch } from './resources.ts';
 import { SshHost } from './ssh-host.ts';
+import { describeThreads } from './threads.ts';
 import { World } from './world.ts';
 import { Writer } from './writer.ts';
 
@@ -178,19 +179,26 @@ class History {
   async #check(round: number, fam: FamProcess): Promise<Failure | undefined> {
     const from = performance.now();
     const late = await this.#barrier(fam);
-    if (late !== undefined) return { round, kind: 'not in time', details: late };
+    if (late !== undefined) {
+      const pids = [fam.pid ?? -1, ...fam.agents().map(({ pid }) => pid)];
+      const threads = await describeThreads(pids);
+      const differing = this.#differences();
+      const details = [...late, ...threads, ...describe(differing), ...(await this.#autopsy(fam, differing))];
+      return { round, kind: 'not in time', details };
+    }
     const waitedMs = performance.now() - from;
     const differing = this.#differences();
     if (differing.length > 0) {
       await delay(3000);
       const stay = this.#differences().length;
-      const details = differing.map(
-        ({ replica, path, what }) => `replica ${replica + 1}: ${show(path)}: ${show(what).slice(0, 300)}`,
-      );
       return {
         round,
         kind: 'differences',
-        details: [`(${stay} of them stay after 3 s)`, ...details, ...(await this.#autopsy(fam, differing))],
+        details: [
+          `(${stay} of them stay after 3 s)`,
+          ...describe(differing),
+          ...(await this.#autopsy(fam, differing)),
+        ],
       };
     }
     const violations = this.#readers.flatMap(({ violations: seen }, n) =>
@@ -279,6 +287,12 @@ function leftBehind(home: string): string[] {
 
 interface ReplicaDifference extends Difference {
   readonly replica: number;
+}
+
+function describe(differing: readonly ReplicaDifference[]): string[] {
+  return differing.map(
+    ({ replica, path, what }) => `replica ${replica + 1}: ${show(path)}: ${show(what).slice(0, 300)}`,
+  );
 }
 
 function show(bytes: string): string {
