@@ -6,9 +6,9 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { compareTrees } from '../../test/oracle/compare-trees.ts';
 import { Killed, ReplicaPair } from '../../test/support/replica-pair.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
+import type { Name } from '../core/name.ts';
 import { TreeStore } from '../tree/store.ts';
 import { Records } from './records.ts';
-import type { Name } from '../core/name.ts';
 
 process.umask(0o022);
 
