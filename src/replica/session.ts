@@ -283,6 +283,7 @@ export class ReplicaSession {
     this.#remember({ ...this.#known(), cursor: seq, pending, reconciled: true });
     this.#tellReconciled = true;
     this.#options.step?.('reconciled');
+    this.#records.store.releaseMemory();
     this.#syncSoon();
   }
 

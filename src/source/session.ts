@@ -370,6 +370,7 @@ export class Session {
       case 'done': {
         walk.close();
         this.#walk = undefined;
+        this.#view.releaseMemory();
         if (this.#phase !== 'reconciling') return true;
         this.#send({ type: 'reconciled', seq: walk.seq });
         this.#phase = 'live';

@@ -26,6 +26,8 @@ export interface TreeView {
   list(parent: InodeId, after?: Name | ''): Iterable<EntryRecord>;
   /** Every name of an inode. */
   namesOf(id: InodeId): Iterable<{ readonly parent: InodeId; readonly name: Name }>;
+  /** Gives back the resident memory that a long reading has taken. Some milliseconds. */
+  releaseMemory(): void;
   /** Journal records with after < seq <= to, in order. */
   journal(after: Seq, to: Seq): Iterable<JournalRecord>;
 }
