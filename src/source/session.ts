@@ -409,6 +409,7 @@ export class Session {
     const builder = this.#builder;
     const { head } = this.#view;
     if (builder.position >= head) return this.#sendComplete();
+    this.#streams.batchSent(performance.now());
     const { isPlain } = builder;
     const shared = this.#shared.batch;
     if (isPlain && shared?.from === builder.position && shared.head === head) {

@@ -18,6 +18,10 @@ import type { TreeView } from './view.ts';
 
 /** Contents streamed at once to one replica, in turns. */
 const streamBytesInFlight = 2 * 1024 * 1024;
+/** The same while small changes come along, which wait behind all that is on its way. */
+const besideBatchesBytes = 256 * 1024;
+/** Small changes within this time are not the last ones. */
+const besideBatchesMs = 1000;
 /** A copied byte keeps a replica about as busy as an eighth of a byte that it is sent. */
 const copyWeight = 8;
 
@@ -61,6 +65,7 @@ export class Streams {
   /** Stream bytes sent and not consumed, as the total of the session when each was sent. */
   #marks: { readonly sentBytes: number; readonly bytes: number }[] = [];
   #bytes = 0;
+  #batchAt = -Infinity;
 
   constructor(options: StreamsOptions, out: StreamsOutput) {
     this.#view = options.view;
@@ -80,6 +85,11 @@ export class Streams {
       this.#bytes -= this.#marks[0].bytes;
       this.#marks.shift();
     }
+  }
+
+  /** A batch of the journal was sent at this moment. */
+  batchSent(now: number): void {
+    this.#batchAt = now;
   }
 
   base(base: Base): void {
@@ -109,7 +119,8 @@ export class Streams {
     owed.firstTriedAt ??= now;
     const transfer = this.#transferOf(owed, record, now);
     if (transfer === undefined) return true;
-    const step = transfer.step(this.#bytes < streamBytesInFlight);
+    const room = now - this.#batchAt < besideBatchesMs ? besideBatchesBytes : streamBytesInFlight;
+    const step = transfer.step(this.#bytes < room);
     switch (step.kind) {
       case 'send':
         this.#send(step.message);

@@ -3,6 +3,7 @@
 import type { ByteString, Name } from '../core/name.ts';
 import { AT_FDCWD, AT_NO_AUTOMOUNT } from '../kernel/constants.ts';
 import { Stat, statx } from '../kernel/stat.ts';
+import { type FdList, noFds } from './fd-list.ts';
 import { Interest, type InterestFilter } from './interest.ts';
 import { Route } from './route.ts';
 import type { Directory } from './shadow.ts';
@@ -43,8 +44,8 @@ export class FollowedLinks {
   }
 
   /** To poll for reading. */
-  get fds(): readonly number[] {
-    return this.#route?.fds ?? [];
+  get fds(): FdList {
+    return this.#route?.fds ?? noFds;
   }
 
   get pendingUntil(): number | undefined {

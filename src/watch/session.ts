@@ -8,6 +8,7 @@ import { openEventSource } from '../kernel/open-event-source.ts';
 import { Stat, statx } from '../kernel/stat.ts';
 import { commandOf } from './command-of.ts';
 import { type WatchEventType, watchEventTypes } from './event.ts';
+import type { FdList } from './fd-list.ts';
 import { pushFlat } from './flat-events.ts';
 import { InterestFilter } from './interest.ts';
 import { TreeListing } from './tree-listing.ts';
@@ -98,9 +99,9 @@ export class Session implements Disposable {
     }
   }
 
-  get fds(): readonly number[] {
+  get fdLists(): readonly FdList[] {
     return this.#trees.flatMap(({ tree, executions }) =>
-      executions === undefined ? tree.fds : [...tree.fds, ...executions.fds],
+      executions === undefined ? tree.fdLists : [...tree.fdLists, executions.fds],
     );
   }
 

@@ -16,6 +16,7 @@ import { watchLimitAdvice } from '../kernel/watch-limit.ts';
 import { Doubts } from './doubts.ts';
 import { identityOf } from './entry-code.ts';
 import type { NoticeCode, RescanReason } from './event.ts';
+import type { FdList } from './fd-list.ts';
 import { FollowedLinks } from './followed-links.ts';
 import { Interest, type InterestFilter } from './interest.ts';
 import { NameChanges } from './name-changes.ts';
@@ -107,8 +108,8 @@ export class TreeWatch implements Disposable {
   }
 
   /** To poll for reading. */
-  get fds(): readonly number[] {
-    return [...this.#root.eventFds, ...this.#links.fds];
+  get fdLists(): readonly FdList[] {
+    return [this.#root.eventFds, this.#links.fds];
   }
 
   /** Nothing that was read is still to be told: no half of a move, no name in doubt. */

@@ -13,6 +13,7 @@ import { unreportedAdvice } from '../kernel/unreported.ts';
 import { DirectoryFds } from './directory-fds.ts';
 import { identityOf } from './entry-code.ts';
 import type { NoticeCode } from './event.ts';
+import { type FdList, noFds } from './fd-list.ts';
 import type { Shadow } from './shadow.ts';
 import { under } from './under.ts';
 
@@ -105,8 +106,8 @@ export class WatchedRoot {
   // --- its events ---
 
   /** To poll for reading. */
-  get eventFds(): readonly number[] {
-    return this.#source?.fds ?? [];
+  get eventFds(): FdList {
+    return this.#source?.fds ?? noFds;
   }
 
   get pendingUntil(): number | undefined {
