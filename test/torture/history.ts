@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { compareTrees, type Difference } from '../oracle/compare-trees.ts';
 import { randomFrom } from '../support/random.ts';
 import { Records } from './autopsy.ts';
-import { FamProcess } from './fam-process.ts';
+import { FamProcess, kill } from './fam-process.ts';
 import { faults, homeOf, type PlannedFault, type Scene, takeSnapshot } from './faults.ts';
 import type { HistoryPlan, RoundPlan } from './plan.ts';
 import { Reader } from './reader.ts';
@@ -146,7 +146,7 @@ class History {
 
   async #endFam(fam: FamProcess): Promise<void> {
     await fam.end('SIGKILL');
-    for (const { pid } of fam.agents()) process.kill(pid, 'SIGKILL');
+    kill(fam.agents(), 'SIGKILL');
     await fam.agentsGone();
   }
 
