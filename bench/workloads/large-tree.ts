@@ -116,10 +116,15 @@ async function idle(trial: Trial, liveSeconds: number): Promise<Figure> {
       .slice(0, 4)
       .map(
         (one) =>
-          `${one.command.slice(0, 60)}: RSS ${one.rssMiB.toFixed(0)}, anonymous ${one.anonymousMiB.toFixed(0)} MiB`,
+          `${shortCommand(one.command)}: RSS ${one.rssMiB.toFixed(0)}, anonymous ${one.anonymousMiB.toFixed(0)} MiB`,
       )
       .join('; '),
   };
+}
+
+/** Without the folders, which are this machine's own affair. */
+function shortCommand(command: string): string {
+  return command.replaceAll(/\/\S*\//g, '').slice(0, 60);
 }
 
 function pick(paths: readonly string[]): string[] {

@@ -190,15 +190,13 @@ class ApplierThread {
       failure ??= closing;
     }
     this.#syncPort?.close();
-    if (failure !== undefined) {
-      const { code, message, retryable } = this.#asFamError(failure);
+    const told = failure === undefined ? undefined : this.#asFamError(failure);
+    if (told !== undefined) {
+      const { code, message, retryable } = told;
       this.#send({ type: 'failed', code, message, retryable });
-      this.#drain();
-      this.#post({ type: 'end', failure: { code, message } });
-      return;
     }
     this.#drain();
-    this.#post({ type: 'end', failure: undefined });
+    this.#post({ type: 'end', failure: told && { code: told.code, message: told.message } });
   }
 
   #asFamError(error: unknown): FamError {

@@ -34,6 +34,8 @@ export class Placer {
   readonly #trash: Trash;
   readonly #capabilities: Capabilities;
   readonly #stat = new Stat();
+  /** What `#look` has found at a second name. */
+  readonly #other = new Stat();
 
   constructor(stagingFd: number, where: Whereabouts, trash: Trash, capabilities: Capabilities) {
     this.#stagingFd = stagingFd;
@@ -65,9 +67,10 @@ export class Placer {
     let linked = linkat(from.dirfd, from.name, staged.dirfd, staged.name);
     if (linked === -EEXIST) {
       // Left by an agent that was killed: before it gave the name, or when it had taken a local user's file from there.
-      linked = this.#isSameInode(from, staged)
-        ? unlinkat(staged.dirfd, staged.name)
-        : this.#trash.keep(staged.dirfd, staged.name, path(), afterKill);
+      linked =
+        this.#look(from, staged) && this.#isSameInode
+          ? unlinkat(staged.dirfd, staged.name)
+          : this.#trash.keep(staged.dirfd, staged.name, path(), afterKill);
       if (linked === 0) linked = linkat(from.dirfd, from.name, staged.dirfd, staged.name);
     }
     return linked < 0 ? linked : this.place(staged, to, over, path);
@@ -75,11 +78,12 @@ export class Placer {
 
   /** The same where something is that is not ours; it is kept. */
   #placeOverForeign(from: Located, to: Located, path: () => ByteString): number {
-    // To rename one name of an inode over another does nothing, and would leave the first behind.
-    if (this.#isSameInode(from, to)) return unlinkat(from.dirfd, from.name);
-    // Equal by what first contact goes by (an agent placed it and was killed before it could say so): not worth keeping.
-    if (this.#isEqualFile(from, to) || this.#isFormerFile(from, to))
-      return renameat2(from.dirfd, from.name, to.dirfd, to.name);
+    if (this.#look(from, to)) {
+      // To rename one name of an inode over another does nothing, and would leave the first behind.
+      if (this.#isSameInode) return unlinkat(from.dirfd, from.name);
+      // Equal by what first contact goes by (an agent placed it and was killed before it could say so): not worth keeping.
+      if (this.#isEqualFile || this.#isFormerFile) return renameat2(from.dirfd, from.name, to.dirfd, to.name);
+    }
     const exchanged = renameat2(from.dirfd, from.name, to.dirfd, to.name, RENAME_EXCHANGE);
     if (exchanged === 0) return this.#trash.keep(from.dirfd, from.name, path(), notOurs);
     if (exchanged !== -EINVAL && exchanged !== -ENOSYS) return exchanged;
@@ -89,30 +93,33 @@ export class Placer {
     return renameat2(from.dirfd, from.name, to.dirfd, to.name, RENAME_NOREPLACE);
   }
 
-  #isFormerFile(from: Located, to: Located): boolean {
-    const stat = this.#stat;
-    if (this.former === undefined) return false;
-    if (statx(from.dirfd, from.name, stat) < 0 || stat.isDirectory) return false;
-    return statx(to.dirfd, to.name, stat) === 0 && !stat.isDirectory && this.former.has(stat);
+  /** Looks at two names, for what follows; false where there is nothing at one of them. */
+  #look(one: Located, other: Located): boolean {
+    return statx(one.dirfd, one.name, this.#stat) === 0 && statx(other.dirfd, other.name, this.#other) === 0;
   }
 
-  #isSameInode(a: Located, b: Located): boolean {
-    const stat = this.#stat;
-    if (statx(a.dirfd, a.name, stat) < 0) return false;
-    const identity = identityOf(stat);
-    return statx(b.dirfd, b.name, stat) === 0 && isSameIdentity(identity, stat);
+  get #isSameInode(): boolean {
+    return isSameIdentity(identityOf(this.#stat), this.#other);
   }
 
-  #isEqualFile(a: Located, b: Located): boolean {
-    const other = new Stat();
-    const stat = this.#stat;
-    if (statx(a.dirfd, a.name, stat) < 0 || statx(b.dirfd, b.name, other) < 0) return false;
+  get #isEqualFile(): boolean {
+    const [one, other] = [this.#stat, this.#other];
     return (
-      stat.isFile &&
+      one.isFile &&
       other.isFile &&
-      stat.size === other.size &&
-      stat.mtimeS === other.mtimeS &&
-      stat.mtimeNs === other.mtimeNs
+      one.size === other.size &&
+      one.mtimeS === other.mtimeS &&
+      one.mtimeNs === other.mtimeNs
+    );
+  }
+
+  /** At the second name is a file as fam had left it there. */
+  get #isFormerFile(): boolean {
+    return (
+      this.former !== undefined &&
+      !this.#stat.isDirectory &&
+      !this.#other.isDirectory &&
+      this.former.has(this.#other)
     );
   }
 

@@ -1,8 +1,8 @@
 // The contents that a replica still has to get by stream: one record a file, never more than that in memory.
 
 import type { InodeId, Seq } from '../core/attributes.ts';
-import { LeastSeq } from './least-seq.ts';
 import type { Transfer } from './transfer.ts';
+import { Unconfirmed } from './unconfirmed.ts';
 
 /** Contents on their way to one replica at once: each holds a descriptor on either side. */
 const maxTransfers = 16;
@@ -38,10 +38,8 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export class OwedContents {
   readonly #owed = new Map<InodeId, Mutable<Owed>>();
   readonly #open = new Set<Owed>();
-  /** In the order in which they were sent. */
-  readonly #handed: { readonly since: Seq; readonly sentBytes: number }[] = [];
-  /** Of all that is owed and not blocked, and of all that was handed over. */
-  readonly #since = new LeastSeq();
+  /** What is owed and not blocked, and what was handed over. */
+  readonly #unconfirmed = new Unconfirmed();
   #blocked = 0;
 
   get size(): number {
@@ -50,7 +48,7 @@ export class OwedContents {
 
   /** Files owed that can be read, and files handed over that the replica has not consumed yet. */
   get unconfirmed(): number {
-    return this.#owed.size - this.#blocked + this.#handed.length;
+    return this.#owed.size - this.#blocked + this.#unconfirmed.sentCount;
   }
 
   get(id: InodeId): Owed | undefined {
@@ -86,7 +84,7 @@ export class OwedContents {
       blocked: false,
     };
     this.#owed.set(id, owed);
-    this.#since.add(since);
+    this.#unconfirmed.owe(since);
     return owed;
   }
 
@@ -96,14 +94,14 @@ export class OwedContents {
     if (owed === undefined || owed.blocked) return;
     owed.blocked = true;
     this.#blocked += 1;
-    this.#since.remove(owed.since);
+    this.#unconfirmed.settle(owed.since);
   }
 
   #unblock(owed: Mutable<Owed>): void {
     if (!owed.blocked) return;
     owed.blocked = false;
     this.#blocked -= 1;
-    this.#since.add(owed.since);
+    this.#unconfirmed.owe(owed.since);
   }
 
   /**
@@ -170,25 +168,22 @@ export class OwedContents {
     const owed = this.#owed.get(id);
     if (owed === undefined) return;
     this.#unblock(owed);
-    this.#since.remove(owed.since);
+    this.#unconfirmed.settle(owed.since);
     this.close(owed);
     this.#owed.delete(id);
   }
 
   /** Something else was sent that belongs to `since`: it counts until the replica has consumed it. */
   sent(since: Seq, sentBytes: number): void {
-    this.#handed.push({ since, sentBytes });
-    this.#since.add(since);
+    this.#unconfirmed.sent(since, sentBytes);
   }
 
   consumed(bytes: number): void {
-    const left = this.#handed.findIndex((one) => one.sentBytes > bytes);
-    const gone = this.#handed.splice(0, left < 0 ? this.#handed.length : left);
-    for (const { since } of gone) this.#since.remove(since);
+    this.#unconfirmed.consumed(bytes);
   }
 
   /** Everything before this seq has really arrived when the replica's cursor stands at `applied`. */
   contiguous(applied: Seq): Seq {
-    return Math.min(applied, this.#since.least - 1);
+    return this.#unconfirmed.contiguous(applied);
   }
 }

@@ -3,6 +3,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { ErrorCode } from '../core/errors.ts';
 import type { ByteString } from '../core/name.ts';
+import type { HowEnded, Pipes } from '../wire/link.ts';
 import type { SessionEvent, SessionOptions } from './session.ts';
 
 export interface ReaderData {
@@ -12,14 +13,6 @@ export interface ReaderData {
   readonly treePort: MessagePort;
   /** Bytes a second to all replicas together at most. */
   readonly bandwidth?: number | undefined;
-}
-
-/** The pipes to an agent. The reader thread has them from here on, and closes them. */
-export interface Pipes {
-  readonly inputFd: number;
-  readonly outputFd: number;
-  /** Bytes of the input that have been read already. */
-  readonly received: Uint8Array;
 }
 
 /** A session's number, given by the main thread: one for each connection. */
@@ -42,8 +35,7 @@ export type FromReader =
   | {
       readonly type: 'ended';
       readonly session: SessionNumber;
-      /** Our side has ended it: because it was told to, or for want of an answer, or because it cannot go on. */
-      readonly how: 'asked' | 'cut' | 'lost';
+      readonly how: HowEnded;
       readonly error:
         | { readonly code: ErrorCode; readonly message: string; readonly retryable: boolean }
         | undefined;

@@ -1,5 +1,4 @@
 import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MessageChannel } from 'node:worker_threads';
@@ -8,8 +7,9 @@ import { type InodeId, Kind, rootId } from '../core/attributes.ts';
 import { bytesOfText } from '../core/name.ts';
 import { socketpair } from '../kernel/sys.ts';
 import { decodeToAgent, encode } from '../wire/codec.ts';
+import type { Link } from '../wire/link.ts';
 import { inlineMaxBytes, type ReplicaState, type ToAgent, type ToSource } from '../wire/messages.ts';
-import { StreamLink } from '../wire/stream-link.ts';
+import { linkOver } from '../wire/pipe-link.ts';
 import { ReaderThread, type SessionEnd } from './reader-thread.ts';
 import type { SessionEvent } from './session.ts';
 import { TreeThread } from './tree-thread.ts';
@@ -25,7 +25,7 @@ class PaperReplica {
   readonly #state: ReplicaState | null;
   readonly #empty: boolean;
   #session = 0;
-  #link: StreamLink | undefined;
+  #link: Link | undefined;
   #consumed = 0;
   #tellEnd: (end: SessionEnd) => void = () => {};
   readonly ended = new Promise<SessionEnd>((resolve) => {
@@ -42,10 +42,7 @@ class PaperReplica {
   connect(): void {
     const [inputFd, theirOutputFd] = pair();
     const [outputFd, theirInputFd] = pair();
-    this.#link = new StreamLink({
-      input: new Socket({ fd: theirInputFd, readable: true, writable: false }),
-      output: new Socket({ fd: theirOutputFd, readable: false, writable: true }),
-    });
+    this.#link = linkOver({ inputFd: theirInputFd, outputFd: theirOutputFd, received: new Uint8Array() });
     this.#link.onFrame = (frame) => this.#receive(frame);
     this.#session = this.#reader.attach(
       { version: 'test', init: false, durability: 'none', hotFileMaxDelayMs: 2000 },

@@ -3,13 +3,13 @@
 import { Worker } from 'node:worker_threads';
 import { FamError } from '../core/errors.ts';
 import { workerFile } from '../runtime/worker-file.ts';
-import type { FromReader, Pipes, ReaderData, SessionNumber, ToReader } from './reader-messages.ts';
+import type { HowEnded, Pipes } from '../wire/link.ts';
+import type { FromReader, ReaderData, SessionNumber, ToReader } from './reader-messages.ts';
 import type { SessionEvent, SessionOptions } from './session.ts';
 
 /** How a session's link ended. */
 export interface SessionEnd {
-  /** `asked`: it was closed in order. `cut`: our side has ended it. `lost`: the agent's side has, or it broke. */
-  readonly how: 'asked' | 'cut' | 'lost';
+  readonly how: HowEnded;
   readonly error: FamError | undefined;
 }
 

@@ -1,19 +1,18 @@
 // The reader thread: hosts the sessions of all replicas and their links, reads the tree and the contents for them. Everything
 // in it is synchronous and done in small steps, so that no replica waits for another one's large file.
 
-import { Socket } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
 import { FamError } from '../core/errors.ts';
 import { TreeStore } from '../tree/store.ts';
 import { decodeToSource, encode } from '../wire/codec.ts';
 import { isAlive } from '../wire/frame-type.ts';
-import type { Link } from '../wire/link.ts';
+import type { HowEnded, Link, Pipes } from '../wire/link.ts';
 import { heartbeatMs } from '../wire/messages.ts';
-import { StreamLink } from '../wire/stream-link.ts';
+import { linkOver } from '../wire/pipe-link.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { BlockLedger } from './block-ledger.ts';
 import { Contents } from './contents.ts';
-import type { FromReader, Pipes, ReaderData, SessionNumber, ToReader } from './reader-messages.ts';
+import type { FromReader, ReaderData, SessionNumber, ToReader } from './reader-messages.ts';
 import { Session, type SessionOptions, type SessionOutput, type SharedReading } from './session.ts';
 import type { HeadMoved } from './tree-messages.ts';
 
@@ -30,7 +29,7 @@ interface Served {
    */
   silentBeats: number;
   /** How its link ends: `lost` unless our side has a reason. */
-  how: 'asked' | 'cut' | 'lost';
+  how: HowEnded;
   error: FamError | undefined;
 }
 
@@ -53,11 +52,7 @@ function post(message: FromReader): void {
 }
 
 function attach(number: SessionNumber, options: SessionOptions, pipes: Pipes): void {
-  const link = new StreamLink({
-    input: new Socket({ fd: pipes.inputFd, readable: true, writable: false }),
-    output: new Socket({ fd: pipes.outputFd, readable: false, writable: true }),
-    received: pipes.received,
-  });
+  const link = linkOver(pipes);
   const output: SessionOutput = {
     send(message) {
       const frame = encode(message);

@@ -225,7 +225,7 @@ export class Session {
     this.#view.refresh();
     // I2: no name of a directory is emptied before it is known what will be there instead.
     if (this.#view.isMoving) return false;
-    const stepped = this.#walk === undefined ? this.#sendBatch() : this.#stepWalk(this.#walk);
+    const stepped = this.#walk === undefined ? this.#sendBatch(now) : this.#stepWalk(this.#walk);
     // A batch, which ends a stream, would name folders that the replica is still building where nobody sees them.
     if (this.#phase === 'reconciling') return stepped;
     // After each batch one piece, so that a stream advances under constant small changes, and the other way round.
@@ -405,11 +405,11 @@ export class Session {
   }
 
   /** The next stretch of the journal: read, or as another session has read it. */
-  #sendBatch(): boolean {
+  #sendBatch(now: number): boolean {
     const builder = this.#builder;
     const { head } = this.#view;
     if (builder.position >= head) return this.#sendComplete();
-    this.#streams.batchSent(performance.now());
+    this.#streams.batchSent(now);
     const { isPlain } = builder;
     const shared = this.#shared.batch;
     if (isPlain && shared?.from === builder.position && shared.head === head) {

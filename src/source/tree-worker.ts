@@ -8,6 +8,7 @@ import type { Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
 import { type ByteString, displayBytes } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
+import { under } from '../core/under.ts';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../kernel/constants.ts';
 import type { ConditionEvent, EventSource } from '../kernel/event-source.ts';
 import type { NameOf } from '../kernel/fanotify.ts';
@@ -304,10 +305,6 @@ function explain(event: ConditionEvent, root: ByteString): Condition['message'] 
     case 'other-monitor':
       return `${displayBytes(under(root, event.path))}: ${event.reason}`;
   }
-}
-
-function under(root: ByteString, path: ByteString): ByteString {
-  return path === '' ? root : `${root === '/' ? '' : root}/${path}`;
 }
 
 function failure(error: unknown): FromTree {

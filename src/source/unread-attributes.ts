@@ -4,6 +4,7 @@
 // which never held still, was on its way.)
 
 import type { InodeId, Seq } from '../core/attributes.ts';
+import { Unconfirmed } from './unconfirmed.ts';
 
 /** Milliseconds until the next attempt: what was moved has been recorded by then. */
 const retryMs = 20;
@@ -16,10 +17,12 @@ interface Unread {
 
 export class UnreadAttributes {
   readonly #unread = new Map<InodeId, Unread>();
-  #sent: { readonly since: Seq; readonly sentBytes: number }[] = [];
+  readonly #unconfirmed = new Unconfirmed();
 
   add(id: InodeId, since: Seq, now: number): void {
-    if (!this.#unread.has(id)) this.#unread.set(id, { id, since, notBefore: now + retryMs });
+    if (this.#unread.has(id)) return;
+    this.#unread.set(id, { id, since, notBefore: now + retryMs });
+    this.#unconfirmed.owe(since);
   }
 
   get isPending(): boolean {
@@ -44,19 +47,22 @@ export class UnreadAttributes {
 
   /** It has gone from the tree, or its content brings them along. */
   drop(id: InodeId): void {
+    const unread = this.#unread.get(id);
+    if (unread === undefined) return;
     this.#unread.delete(id);
+    this.#unconfirmed.settle(unread.since);
   }
 
   /** It was sent whole: counts as on its way until the replica has consumed `sentBytes` of the session. */
   sent(id: InodeId, sentBytes: number): void {
     const unread = this.#unread.get(id);
     if (unread === undefined) return;
-    this.#unread.delete(id);
-    this.#sent.push({ since: unread.since, sentBytes });
+    this.#unconfirmed.sent(unread.since, sentBytes);
+    this.drop(id);
   }
 
   consumed(bytes: number): void {
-    this.#sent = this.#sent.filter((one) => one.sentBytes > bytes);
+    this.#unconfirmed.consumed(bytes);
   }
 
   wakeAt(): number | undefined {
@@ -67,8 +73,6 @@ export class UnreadAttributes {
 
   /** Everything before this seq has really arrived when the replica's cursor stands at `applied`. */
   contiguous(applied: Seq): Seq {
-    let least = applied;
-    for (const { since } of [...this.#unread.values(), ...this.#sent]) least = Math.min(least, since - 1);
-    return least;
+    return this.#unconfirmed.contiguous(applied);
   }
 }

@@ -7,7 +7,8 @@ import type { Readable } from 'node:stream';
 import { type ErrorCode, exitCodes, FamError } from '../core/errors.ts';
 import { check, close, duplicate, SysError, socketpair } from '../kernel/sys.ts';
 import { MarkerFinder } from '../wire/framing.ts';
-import type { Connection, HowEnded } from './transport.ts';
+import type { HowEnded } from '../wire/link.ts';
+import type { Connection } from './transport.ts';
 
 /** What is known about a child that has gone. */
 export interface ChildEnd {

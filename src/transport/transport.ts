@@ -1,24 +1,10 @@
 // How a source comes to speak with the agent of a replica.
 
 import type { FamError } from '../core/errors.ts';
+import type { HowEnded, Pipes } from '../wire/link.ts';
 
-/**
- * How a link over a connection came to its end. `asked`: our side closed it in order, and the agent may have work to
- * finish. `cut`: our side wants it gone. `lost`: the agent's side ended it, or it broke.
- */
-export type HowEnded = 'asked' | 'cut' | 'lost';
-
-/**
- * An agent that runs and has said its magic. Whoever takes the descriptors makes a link of them, in any thread, and closes them
- * with it; then `ended` is called.
- */
-export interface Connection {
-  /** What the agent says. */
-  readonly inputFd: number;
-  /** What it hears. */
-  readonly outputFd: number;
-  /** Bytes of the input that have been read already. */
-  readonly received: Uint8Array;
+/** An agent that runs and has said its magic: what it says and hears, and what becomes of it when the link over that has ended. */
+export interface Connection extends Pipes {
   /**
    * Resolves when the agent has gone, and ends it if it takes its time. Never rejects.
    * @returns what the agent's end says about why; undefined when it says nothing, or our side has ended it

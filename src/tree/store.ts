@@ -66,21 +66,16 @@ export class TreeStore implements Disposable {
   #inTransaction = false;
   #closed = false;
 
-  private constructor(
-    directory: string,
-    role: 'owner' | 'reader',
-    journaled: boolean,
-    sourceId: string | undefined,
-  ) {
+  /** @param lock the owner's; undefined: a reader */
+  private constructor(directory: string, lock: StoreLock | undefined, options: TreeStoreOptions) {
     this.directory = directory;
-    if (role === 'owner') {
-      this.#lock = StoreLock.take(directory);
-      const { mark, fresh } = this.#admit(sourceId);
+    this.#lock = lock;
+    if (lock !== undefined) {
+      const { mark, fresh } = admitDatabase(directory, options.sourceId);
       this.sourceId = mark.sourceId;
       this.#epoch = mark.epoch;
       this.fresh = fresh !== false || existsSync(databaseFile(directory)) ? fresh : 'new';
     } else {
-      this.#lock = undefined;
       const mark = readBootMark(directory);
       if (mark === undefined) {
         throw new FamError(
@@ -95,27 +90,23 @@ export class TreeStore implements Disposable {
     try {
       this.#tables = openTables(directory);
     } catch (error) {
-      this.#lock?.close();
       throw new FamError('STATE_UNUSABLE', `cannot open the store in ${directory}: ${String(error)}`, {
         cause: error,
       });
     }
     this.#counters = new Counters(this.#tables.meta);
-    this.#journal = new Journal(this.#tables, this.#counters, journaled);
-  }
-
-  #admit(sourceId: string | undefined): ReturnType<typeof admitDatabase> {
-    try {
-      return admitDatabase(this.directory, sourceId);
-    } catch (error) {
-      this.#lock?.close();
-      throw error;
-    }
+    this.#journal = new Journal(this.#tables, this.#counters, options.journal ?? true);
   }
 
   /** @throws FamError STATE_IN_USE, STATE_UNUSABLE */
   static open(directory: string, options: TreeStoreOptions = {}): TreeStore {
-    return new TreeStore(directory, options.role ?? 'owner', options.journal ?? true, options.sourceId);
+    const lock = options.role === 'reader' ? undefined : StoreLock.take(directory);
+    try {
+      return new TreeStore(directory, lock, options);
+    } catch (error) {
+      lock?.close();
+      throw error;
+    }
   }
 
   // --- transactions and snapshots -----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 // tenth of cloning as many objects.
 
 import type { ByteString } from '../core/name.ts';
+import { under } from '../core/under.ts';
 import { kindName, kindOf } from './entry-code.ts';
 import { eachPacked } from './entry-table.ts';
 import {
@@ -12,7 +13,6 @@ import {
   watchEventTypes,
 } from './event.ts';
 import type { TreeEvent } from './outbox.ts';
-import { under } from './under.ts';
 import type { EventPage, FlatEvents, ListingPage } from './watch-messages.ts';
 
 // type and kind, path, from, pid, command, why; '' and 0 for what there is not.

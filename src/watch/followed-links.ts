@@ -1,13 +1,13 @@
 // What lies outside of a tree and decides what it shows: the way to its root, and what the symlinks in it lead to.
 
 import type { ByteString, Name } from '../core/name.ts';
+import { under } from '../core/under.ts';
 import { AT_FDCWD, AT_NO_AUTOMOUNT } from '../kernel/constants.ts';
 import { Stat, statx } from '../kernel/stat.ts';
 import { type FdList, noFds } from './fd-list.ts';
 import { Interest, type InterestFilter } from './interest.ts';
 import { Route } from './route.ts';
 import type { Directory } from './shadow.ts';
-import { under } from './under.ts';
 
 export interface FollowedLinksOptions {
   /** The tree's root, absolute. */

@@ -3,6 +3,7 @@
 
 import { FamError } from '../core/errors.ts';
 import type { ByteString, Name } from '../core/name.ts';
+import { under } from '../core/under.ts';
 import { EACCES, EMFILE, SEEK_SET } from '../kernel/constants.ts';
 import { lseek } from '../kernel/content-calls.ts';
 import { readDirectory } from '../kernel/directory.ts';
@@ -33,7 +34,6 @@ import type { Settling } from './settling.ts';
 import type { Directory, Shadow } from './shadow.ts';
 import type { Teller } from './teller.ts';
 import type { ReportProblem, TreeParts } from './tree-parts.ts';
-import { under } from './under.ts';
 import type { WatchedRoot } from './watched-root.ts';
 
 /** File systems whose directories list the inode numbers that stat shows, of files and directories alike. */

@@ -6,6 +6,7 @@
 
 import { FamError } from '../core/errors.ts';
 import type { ByteString, Name } from '../core/name.ts';
+import { under } from '../core/under.ts';
 import { AT_FDCWD, O_DIRECTORY, O_PATH } from '../kernel/constants.ts';
 import { close, openat } from '../kernel/entry-calls.ts';
 import { type DirectoryTag, Hint, type KernelEvent } from '../kernel/event-source.ts';
@@ -26,7 +27,6 @@ import { type Directory, Shadow } from './shadow.ts';
 import { Teller } from './teller.ts';
 import type { TreeParts } from './tree-parts.ts';
 import { TreeReader } from './tree-reader.ts';
-import { under } from './under.ts';
 import { unwatchable } from './unwatchable.ts';
 import { WatchedRoot } from './watched-root.ts';
 

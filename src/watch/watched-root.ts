@@ -2,6 +2,7 @@
 // taken the root's place is another root, and both begin anew.
 
 import { type ByteString, displayBytes } from '../core/name.ts';
+import { under } from '../core/under.ts';
 import { close } from '../kernel/entry-calls.ts';
 import type { DirectoryTag, EventSource, KernelEvent } from '../kernel/event-source.ts';
 import { describeFileSystem } from '../kernel/file-system.ts';
@@ -15,7 +16,6 @@ import { identityOf } from './entry-code.ts';
 import type { NoticeCode } from './event.ts';
 import { type FdList, noFds } from './fd-list.ts';
 import type { Shadow } from './shadow.ts';
-import { under } from './under.ts';
 
 /** Inode change times are at most this much behind the clock (HZ=100 ticks; 1 s resolution on old file systems). */
 const changeTimeSlackMs = 2000;

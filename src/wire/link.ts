@@ -1,5 +1,19 @@
 // A link carries frames between a source and one agent, in order, both ways.
 
+/** The pipes to the other side. Whoever takes them makes a link of them, in any thread, and closes them with it. */
+export interface Pipes {
+  readonly inputFd: number;
+  readonly outputFd: number;
+  /** Bytes of the input that have been read already. */
+  readonly received: Uint8Array;
+}
+
+/**
+ * How a link came to its end. `asked`: our side closed it in order, and the other may have work to finish. `cut`: our side wants it
+ * gone. `lost`: the other side ended it, or it broke.
+ */
+export type HowEnded = 'asked' | 'cut' | 'lost';
+
 /** What ended a link. `undefined` error: it was closed on purpose by either side. */
 export interface LinkEnd {
   readonly error: Error | undefined;

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { Mirror } from '../support/fam.ts';
 import { makeTree } from '../support/make-tree.ts';
-import { agentsOf, sshOf } from '../support/processes.ts';
+import { agentsOf, kill, sshOf } from '../support/processes.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { changeKinds } from './change-kinds.ts';
 import { type Farm, inodeNumbers, startFarm } from './farm.ts';
@@ -27,20 +27,10 @@ const stableInodes = (farm: Farm) => farm.replicas.map((root) => inodeNumbers(jo
 const kinds = Object.entries(changeKinds);
 
 type Kill = (farm: Farm, mirror: Mirror) => void;
-const kill9 = (pids: readonly { pid: number }[]) => {
-  for (const { pid } of pids) {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch {
-      // An agent ends by itself when its ssh was killed before.
-    }
-  }
-};
-
 /** In turns. */
 const survivable: readonly Kill[] = [
-  (farm) => kill9(farm.replicas.flatMap(agentsOf)),
-  (_, mirror) => kill9(sshOf(mirror.pid)),
+  (farm) => kill(farm.replicas.flatMap(agentsOf), 'SIGKILL'),
+  (_, mirror) => kill(sshOf(mirror.pid), 'SIGKILL'),
 ];
 
 test('fam mirror goes on after kill -9 of the agents and of ssh, again and again', async () => {
@@ -71,7 +61,7 @@ test('fam mirror starts again after kill -9 of the source, with and without its 
     change(farm.look());
     if (n % 3 !== 2) continue;
     await delay(n * 2);
-    if (n % 2 === 0) kill9(farm.replicas.flatMap(agentsOf));
+    if (n % 2 === 0) kill(farm.replicas.flatMap(agentsOf), 'SIGKILL');
     await mirror.stop('SIGKILL');
     mirror = farm.start();
     if (n % 8 === 7) await mirror.inSync();

@@ -1,20 +1,15 @@
 // A link over a transport's connection, in one thread: what the mirror does in two.
 
-import { Socket } from 'node:net';
-import type { HowEnded, Transport } from '../../src/transport/transport.ts';
-import type { Link } from '../../src/wire/link.ts';
-import { StreamLink } from '../../src/wire/stream-link.ts';
+import type { Transport } from '../../src/transport/transport.ts';
+import type { HowEnded, Link } from '../../src/wire/link.ts';
+import { linkOver } from '../../src/wire/pipe-link.ts';
 
 const never = new AbortController().signal;
 
 /** Its end is told when the agent has gone, with what the agent's end says about why. */
 export async function openLink(transport: Transport, signal: AbortSignal = never): Promise<Link> {
   const connection = await transport.connect(signal);
-  const link = new StreamLink({
-    input: new Socket({ fd: connection.inputFd, readable: true, writable: false }),
-    output: new Socket({ fd: connection.outputFd, readable: false, writable: true }),
-    received: connection.received,
-  });
+  const link = linkOver(connection);
   let how: HowEnded = 'lost';
   const ended = link.ended.then(async ({ error }) => ({ error: (await connection.ended(how)) ?? error }));
   return {

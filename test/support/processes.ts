@@ -39,3 +39,14 @@ export function agentsOf(root: string): RunningProcess[] {
 export function sshOf(pid: number): RunningProcess[] {
   return runningProcesses().filter(({ program, parent }) => program === 'ssh' && parent === pid);
 }
+
+/** Signals each of them that is still there. */
+export function kill(processes: readonly { pid: number }[], signal: NodeJS.Signals): void {
+  for (const { pid } of processes) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It has ended by itself.
+    }
+  }
+}

@@ -141,13 +141,3 @@ export class FamProcess {
     return { code, output };
   }
 }
-
-export function kill(processes: readonly { pid: number }[], signal: NodeJS.Signals): void {
-  for (const { pid } of processes) {
-    try {
-      process.kill(pid, signal);
-    } catch {
-      // It has ended by itself.
-    }
-  }
-}
