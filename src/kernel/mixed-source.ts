@@ -87,8 +87,9 @@ export class MixedSource implements EventSource {
     for (const event of events) if (event.type === 'unmounted') this.#others.clear();
     const notices = this.#notices;
     if (notices.length > 0) this.#notices = [];
-    if (this.#inotify === undefined) return notices.length === 0 ? events : [...notices, ...events];
-    return [...notices, ...events, ...this.#inotify.read(maxEvents).filter((event) => this.#isNew(event))];
+    // That something was mounted comes before what follows from it, also where a listing was quicker than the news.
+    if (this.#inotify === undefined) return notices.length === 0 ? events : [...events, ...notices];
+    return [...events, ...notices, ...this.#inotify.read(maxEvents).filter((event) => this.#isNew(event))];
   }
 
   /**
