@@ -74,12 +74,16 @@ export class Reconcile {
   #open: OpenDirectory | undefined;
   #highestId: InodeId = rootId;
   #extraCount = 0;
+  readonly #trashCount: number;
+  /** Something that was adopted has more names here than the source's has. */
+  #hasFurtherLinks = false;
   readonly #extraPaths: ByteString[] = [];
 
   /** Forgets all records; the files stay. */
   constructor(applier: Applier, options: ReconcileOptions) {
     this.#applier = applier;
     this.#options = options;
+    this.#trashCount = applier.trash.count;
     const { store } = applier.records;
     // While the records still say what in limbo is fam's.
     store.refresh();
@@ -140,6 +144,12 @@ export class Reconcile {
     for (const id of this.#touched) {
       const inode = records.inode(id);
       if (inode !== undefined && id !== rootId) this.#applier.setTimes(id, inode.attributes);
+    }
+    // Only now is it known what the tree shows: names that it lacks may have come to the trash before those that it has.
+    if (this.#hasFurtherLinks) {
+      const isInTree = ({ dev, inoHigh, inoLow }: Stat): boolean =>
+        records.store.idOfIdentity(dev, inoHigh, inoLow) !== undefined;
+      this.#applier.trash.removeLinks(this.#trashCount, isInTree);
     }
     FormerInodes.forget(this.#applier.home.state);
     this.close();
@@ -320,7 +330,10 @@ export class Reconcile {
       // The same local inode for two of the source's: only one can have it. And where it has names that are none of the source's,
       // setting its attributes would change those files too.
       if (records.store.idOfIdentity(stat.dev, stat.inoHigh, stat.inoLow) !== undefined) return false;
-      if (stat.nlink > entry.links && !isSettled) return false;
+      if (stat.nlink > entry.links) {
+        if (!isSettled) return false;
+        this.#hasFurtherLinks = true;
+      }
     }
     if (!isSettled) {
       Object.assign(maker.stat, stat);

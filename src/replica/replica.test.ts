@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { compareTrees } from '../../test/oracle/compare-trees.ts';
@@ -140,6 +140,34 @@ describe('first contact', () => {
     pair.connect({ init: true });
     expectEqualBelowRoot(pair);
     expect(trashed(pair)).toEqual(['mine']);
+  });
+
+  test('leaves no further name of what the tree shows in the trash', () => {
+    const pair = makePair();
+    const at = (path: string): string => join(pair.replica, path);
+    fs.mkdirSync(join(pair.source, 'z'));
+    fs.writeFileSync(join(pair.source, 'z/shown'), 'content');
+    fs.utimesSync(join(pair.source, 'z/shown'), 1_000, 1_000);
+    pair.record();
+    for (const folder of ['z', 'mine/deep']) fs.mkdirSync(at(folder), { recursive: true });
+    fs.writeFileSync(at('z/shown'), 'content');
+    fs.utimesSync(at('z/shown'), 1_000, 1_000);
+    for (const further of ['a', 'mine/deep/b', 'z/c']) fs.linkSync(at('z/shown'), at(further));
+    fs.writeFileSync(at('mine/deep/alone'), 'kept');
+    fs.linkSync(at('mine/deep/alone'), at('mine/twin'));
+    pair.connect({ init: true });
+    expectEqualBelowRoot(pair);
+    expect(fs.statSync(at('z/shown')).nlink).toBe(1);
+    // What was kept (a, mine, z/c), and what was then found to be in the tree (a, mine/deep/b, z/c).
+    expect(trashed(pair)).toHaveLength(3 + 3);
+    const trash = join(pair.folder, '.fam-replica/trash');
+    const left = fs.readdirSync(trash, { recursive: true }).map((name) => basename(String(name)));
+    expect(left.filter((name) => /^[a-z]/.test(name)).sort()).toEqual([
+      'alone',
+      'deep',
+      'list.jsonl',
+      'twin',
+    ]);
   });
 
   test('waits no longer for a content whose file has gone together with a folder', () => {

@@ -5,13 +5,19 @@ import { displayBytes } from '../core/name.ts';
 import {
   check,
   close,
+  getdents,
   O_APPEND,
   O_CREAT,
+  O_DIRECTORY,
   O_NOFOLLOW,
+  O_RDONLY,
   O_WRONLY,
   openat,
   RENAME_NOREPLACE,
   renameat2,
+  Stat,
+  statx,
+  unlinkat,
   writeAll,
 } from '../kernel/sys.ts';
 import type { Home } from './home.ts';
@@ -20,6 +26,7 @@ const listName = 'list.jsonl';
 
 export class Trash {
   readonly #home: Home;
+  readonly #stat = new Stat();
   #count = 0;
   /** Things kept since this was made. */
   get count(): number {
@@ -42,6 +49,48 @@ export class Trash {
     const moved = renameat2(dirfd, name, this.#home.trashFd, kept, RENAME_NOREPLACE);
     if (moved < 0) return moved;
     this.#count += 1;
+    return this.#list(time, path, why, kept);
+  }
+
+  /**
+   * Removes further names of what the tree shows (I1: hard links). They lose nothing: their content is in the tree.
+   * @param since what `count` was before the first of the things to look at was kept
+   * @param isInTree whether the tree shows the file that `stat` tells of
+   */
+  removeLinks(since: number, isInTree: (stat: Stat) => boolean): void {
+    const fd = check(openat(this.#home.trashFd, '.', O_RDONLY | O_DIRECTORY), 'open trash');
+    try {
+      this.#removeLinksIn(fd, '', isInTree, (name) => {
+        const [, pid, number] = name.split('-').map(Number);
+        return pid === process.pid && number !== undefined && number >= since;
+      });
+    } finally {
+      close(fd);
+    }
+  }
+
+  #removeLinksIn(
+    dirfd: number,
+    folder: ByteString,
+    isInTree: (stat: Stat) => boolean,
+    isMeant: (name: ByteString) => boolean,
+  ): void {
+    const entries = getdents(dirfd);
+    for (const { name } of typeof entries === 'number' ? [] : entries) {
+      if (!isMeant(name) || statx(dirfd, name, this.#stat) < 0) continue;
+      const kept = `${folder}${name}`;
+      if (this.#stat.isDirectory) {
+        const fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        if (fd < 0) continue;
+        this.#removeLinksIn(fd, `${kept}/`, isInTree, () => true);
+        close(fd);
+      } else if (this.#stat.nlink > 1 && isInTree(this.#stat) && unlinkat(dirfd, name) === 0) {
+        this.#list(new Date(), kept, 'removed again: the tree has it under another name', kept);
+      }
+    }
+  }
+
+  #list(time: Date, path: ByteString, why: string, kept: string): number {
     const line = { time: time.toISOString(), path: displayBytes(path), pathBase64: '', why, kept };
     line.pathBase64 = Buffer.from(path, 'latin1').toString('base64');
     const fd = check(
