@@ -56,8 +56,9 @@ function testOn(types: readonly FileSystemType[], title: string, body: () => voi
   else describe.skipIf(true)(`(skipped: ${reason})`, () => test(title, body));
 }
 
-/** Of each file two events at least: 100,000 of them. */
-const burstFiles = 50_000;
+/** Of each file two events at least: 100,000 of them; elsewhere still more than a queue of the kernel holds. */
+const burstFiles = (fileSystem: FileSystemType): number =>
+  fileSystem === 'ext4' || fileSystem === 'tmpfs' ? 50_000 : 20_000;
 
 for (const fileSystem of fileSystemTypes) {
   const reason = whyNotMountable(fileSystem);
@@ -78,7 +79,7 @@ for (const fileSystem of fileSystemTypes) {
             knowsPids: true,
             pairsRenames: true,
             unlimitedQueue: true,
-            burst: burstFiles,
+            burst: burstFiles(fileSystem),
           });
         });
       }
@@ -106,7 +107,7 @@ for (const fileSystem of fileSystemTypes) {
           knowsPids: false,
           pairsRenames: true,
           unlimitedQueue: false,
-          burst: burstFiles,
+          burst: burstFiles(fileSystem),
         });
       });
     },
@@ -222,10 +223,14 @@ describe('openEventSource decides for each file system', () => {
     await withFileSystem('tmpfs', async (root) => {
       await withFileSystem('overlay', (overlay) =>
         withFileSystem('fuse', (fuse) => {
-          mkdirSync(join(root, 'over'));
-          mkdirSync(join(root, 'fuse'));
-          execFileSync('mount', ['--bind', overlay, join(root, 'over')]);
-          execFileSync('mount', ['--bind', fuse, join(root, 'fuse')]);
+          const points: string[] = [];
+          const bind = (from: string, name: string): void => {
+            mkdirSync(join(root, name));
+            execFileSync('mount', ['--bind', from, join(root, name)]);
+            points.push(join(root, name));
+          };
+          bind(overlay, 'over');
+          bind(fuse, 'fuse');
           mkdirSync(join(root, 'over/deep'));
           const { source, reason } = openEventSource({ root });
           try {
@@ -238,18 +243,17 @@ describe('openEventSource decides for each file system', () => {
             expect(reason).toBe('fanotify: one mark for the whole tmpfs file system');
             const type = expect.stringMatching(/^fuse/);
             expect(listener.conditions).toEqual([
+              { type: 'unreported', path: 'fuse', fileSystem: type },
               {
                 type: 'other-monitor',
                 path: 'over',
                 reason: expect.stringMatching(/^inotify.*overlayfs gives no file handles/),
               },
               { type: 'other-monitor', path: 'fuse', reason: expect.stringMatching(/^inotify.*fuse/) },
-              { type: 'unreported', path: 'fuse', fileSystem: type },
             ]);
             // One that is mounted later says so too.
             listener.forget();
-            mkdirSync(join(root, 'later'));
-            execFileSync('mount', ['--bind', fuse, join(root, 'later')]);
+            bind(fuse, 'later');
             listener.untilCondition({ type: 'mounted', path: 'later' });
             expect(listener.conditions).toContainEqual({
               type: 'unreported',
@@ -258,7 +262,7 @@ describe('openEventSource decides for each file system', () => {
             });
           } finally {
             source.close();
-            for (const name of ['over', 'fuse', 'later']) execFileSync('umount', ['-l', join(root, name)]);
+            for (const point of points) execFileSync('umount', ['-l', point]);
           }
         }),
       );

@@ -19,7 +19,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { type EventSource, Hint } from '../../src/kernel/event-source.ts';
 import { AT_FDCWD, check, RENAME_EXCHANGE, renameat2 } from '../../src/kernel/sys.ts';
 import type { FileSystemType } from './filesystems.ts';
@@ -51,6 +51,8 @@ function rawPath(folder: string, name: string): Buffer {
 
 export function eventSourceContract(contract: EventSourceContract): void {
   let mounted: MountedFileSystem;
+  /** The test's own folder on it. */
+  let folder: string;
   let root: string;
   let outside: string;
   let source: EventSource;
@@ -73,18 +75,23 @@ export function eventSourceContract(contract: EventSourceContract): void {
     listener.add(path, rootTag);
   }
 
-  beforeEach(() => {
+  // To make a file system takes longer than most of the tests.
+  beforeAll(() => {
     mounted = mountFileSystem(contract.fileSystem);
-    root = join(mounted.path, 'root');
-    outside = join(mounted.path, 'outside');
+  });
+  afterAll(() => mounted.unmount());
+  beforeEach(() => {
+    folder = mkdtempSync(join(mounted.path, 'test-'));
+    root = join(folder, 'root');
+    outside = join(folder, 'outside');
     mkdirSync(join(root, 'sub'), { recursive: true });
     mkdirSync(outside);
   });
   afterEach(() => {
-    // A source that could not be opened leaves nothing to close, but a file system to unmount.
+    // A source that could not be opened leaves nothing to close.
     opened?.close();
     opened = undefined;
-    mounted.unmount();
+    rmSync(folder, { recursive: true });
   });
 
   describe('a name', () => {
@@ -342,20 +349,22 @@ export function eventSourceContract(contract: EventSourceContract): void {
 
     test('stays when others come and go beside it', () => {
       open();
-      mkdirSync(join(mounted.path, 'other'));
-      renameSync(join(mounted.path, 'other'), join(mounted.path, 'other2'));
-      rmdirSync(join(mounted.path, 'other2'));
+      mkdirSync(join(folder, 'other'));
+      renameSync(join(folder, 'other'), join(folder, 'other2'));
+      rmdirSync(join(folder, 'other2'));
       writeFileSync(join(root, 'barrier'), '');
       listener.untilHints(rootTag, 'barrier', closedWrite);
       expect(listener.conditions).toEqual([]);
     });
 
     test('unmounted is gone', () => {
-      openAt(mounted.path);
-      execFileSync('umount', [mounted.path]);
+      const own = mountFileSystem(contract.fileSystem);
+      onTestFinished(() => own.unmount());
+      openAt(own.path);
+      execFileSync('umount', [own.path]);
       listener.untilCondition({ type: 'root-gone', why: 'unmounted' });
       // So that the helper finds what it mounted.
-      execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', mounted.path]);
+      execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', own.path]);
     });
 
     test('that something is mounted over is gone', () => {
@@ -372,7 +381,7 @@ export function eventSourceContract(contract: EventSourceContract): void {
   test('a file system mounted below the root is told, heard and told again when it goes', () => {
     open();
     const point = join(root, 'sub');
-    const elsewhere = mkdtempSync(join(mounted.path, 'elsewhere-'));
+    const elsewhere = mkdtempSync(join(folder, 'elsewhere-'));
     const mount = (at: string) => execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', at]);
     const unmount = (at: string) => execFileSync('umount', [at]);
     mount(elsewhere);
