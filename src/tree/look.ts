@@ -47,6 +47,8 @@ export interface LookOptions {
 const maxOverlinkedTries = 8;
 
 const contentHints = Hint.modified | Hint.closedWrite;
+/** Beside the kernel's hints: these have come from another name already. Two inodes that have traded names hand on nothing twice. */
+const handedOn = 1 << 16;
 
 /** One writer thread's eyes. Inside a store transaction. */
 export class Look {
@@ -81,7 +83,7 @@ export class Look {
     const dirfd = this.#directories.open(directory);
     if (dirfd < 0) return this.#unreachable(record, dirfd);
     // Somebody may still write through a descriptor that was opened under this name when it was another inode's.
-    const former = this.#editor.lostNames.find(directory, name);
+    const former = (hints & handedOn) === 0 ? this.#editor.lostNames.find(directory, name) : undefined;
     if (former !== undefined) this.bequeath(former, hints);
     const rc = sys.statx(dirfd, name, this.#stat);
     if (rc === -ENOENT) return 'gone';
@@ -141,7 +143,7 @@ export class Look {
     for (const [id, hints] of this.#inherited) {
       const record = this.#editor.inode(id);
       if (record === undefined || record.links === 0 || record.name === '') continue;
-      this.#listener.recheck(record.parent, record.name, hints);
+      this.#listener.recheck(record.parent, record.name, hints | handedOn);
       isAny = true;
     }
     this.#inherited.clear();

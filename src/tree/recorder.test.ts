@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import {
+  appendFileSync,
   chmodSync,
   closeSync,
   constants,
@@ -181,6 +182,27 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     const record = tree.store.transaction(() => tree.store.inode(id));
     expect(record).toMatchObject({ size: 4, links: 1 });
     expect(record?.contentSeq).toBeGreaterThan(before);
+    expect(tree.differences()).toEqual([]);
+  });
+
+  test('a write to one of two files that have traded names ends the round', () => {
+    using tree = started((root) => {
+      writeFileSync(join(root, 'a'), 'first');
+      writeFileSync(join(root, 'b'), 'second');
+    });
+    const at = (name: string): string => join(tree.root, name);
+    for (const [from, to] of [
+      ['a', 'c'],
+      ['b', 'a'],
+      ['c', 'b'],
+    ] as const) {
+      renameSync(at(from), at(to));
+      tree.settle();
+    }
+    appendFileSync(at('a'), '!');
+    tree.settle();
+    appendFileSync(at('b'), '!');
+    tree.settle();
     expect(tree.differences()).toEqual([]);
   });
 
