@@ -49,6 +49,10 @@ const maxOverlinkedTries = 8;
 const contentHints = Hint.modified | Hint.closedWrite;
 /** Beside the kernel's hints: these have come from another name already. Two inodes that have traded names hand on nothing twice. */
 const handedOn = 1 << 16;
+/** ... and are probably not meant for this inode: it had the name once, and another one has it now. */
+const likelyForAnother = 1 << 17;
+/** No file system's clock is coarser (seconds): a file that has the ctime that was recorded may have been written since if that is so young. */
+const coarsestClockS = 2;
 
 /** One writer thread's eyes. Inside a store transaction. */
 export class Look {
@@ -84,7 +88,7 @@ export class Look {
     if (dirfd < 0) return this.#unreachable(record, dirfd);
     // Somebody may still write through a descriptor that was opened under this name when it was another inode's.
     const former = (hints & handedOn) === 0 ? this.#editor.lostNames.find(directory, name) : undefined;
-    if (former !== undefined) this.bequeath(former, hints);
+    if (former !== undefined) this.bequeath(former, hints, likelyForAnother);
     const rc = sys.statx(dirfd, name, this.#stat);
     if (rc === -ENOENT) return 'gone';
     if (rc < 0) return this.failed(directory, name, 'read attributes', rc);
@@ -132,9 +136,22 @@ export class Look {
   }
 
   /** The name has gone: hints that came with it belong to the inode, wherever that is now. */
-  bequeath(id: InodeId, hints: number): void {
+  bequeath(id: InodeId, hints: number, doubt: 0 | typeof likelyForAnother = 0): void {
     const passed = hints & (contentHints | Hint.attributes);
-    if (passed !== 0) this.#inherited.set(id, (this.#inherited.get(id) ?? 0) | passed);
+    if (passed === 0) return;
+    const before = this.#inherited.get(id) ?? doubt;
+    this.#inherited.set(id, ((before | passed) & ~likelyForAnother) | (before & doubt));
+  }
+
+  /**
+   * The hints, without those of a content that was most likely another file's: that one's writer would send this one again with each of
+   * its writes (`log`, and `log.1` that was `log`). Whoever does write here changes the ctime.
+   */
+  #believed(record: InodeRecord, hints: number): number {
+    const { ctimeS, ctimeNs } = this.#stat;
+    const isOld = Math.abs(Date.now() / 1000 - ctimeS) > coarsestClockS;
+    const isUnchanged = record.ctimeS === ctimeS && record.ctimeNs === ctimeNs;
+    return isOld && isUnchanged ? hints & ~contentHints : hints;
   }
 
   /** Has inodes that live on looked at for what was hinted at under names that they have no more. True when there are any. */
@@ -202,8 +219,9 @@ export class Look {
     if (entry !== undefined && entry.id !== 0) {
       const record = this.#editor.inode(entry.id);
       if (record !== undefined && record.kind === kind && isObject(record, stat)) {
-        if (now !== undefined && this.#isStillWritten(record, directory, name, hints, now)) return 'present';
-        this.#compare(record, hints, now);
+        const told = (hints & likelyForAnother) === 0 ? hints : this.#believed(record, hints);
+        if (now !== undefined && this.#isStillWritten(record, directory, name, told, now)) return 'present';
+        this.#compare(record, told, now);
         return 'present';
       }
       if (record !== undefined && this.#isVanishedMount(record, directory)) {
