@@ -25,6 +25,8 @@ function ask(stateDir: string, method: string, path: string): Promise<unknown> {
       response.once('end', () => {
         const body = Buffer.concat(parts).toString('utf8');
         if (response.statusCode === 200) resolve(JSON.parse(body));
+        else if (response.statusCode === 503)
+          reject(new FamError('NOT_RUNNING', 'the mirror ended while it was waited for'));
         else reject(new FamError('INTERNAL', `the mirror answered ${response.statusCode}: ${body}`));
       });
     });

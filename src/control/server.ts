@@ -35,7 +35,8 @@ export async function serveControl(stateDir: string, mirror: Controlled): Promis
   rmSync(path, { force: true });
   const server = createServer((request, response) => {
     answer(mirror, request, response).catch((error: unknown) => {
-      reply(response, 500, { error: String(error) });
+      const isOver = error instanceof FamError && error.code === 'NOT_RUNNING';
+      reply(response, isOver ? 503 : 500, { error: isOver ? error.message : String(error) });
     });
   });
   await new Promise<void>((resolve, reject) => {

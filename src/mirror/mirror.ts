@@ -150,21 +150,33 @@ export class Mirror implements Controlled {
     return !this.#scanning && this.#runners.every((runner) => runner.status(this.#head).lagSeconds === 0);
   }
 
-  /** The barrier: everything that had happened before the call is on the replicas, or the time is over. */
+  /**
+   * The barrier: everything that had happened before the call is on the replicas, or the time is over.
+   * @throws FamError NOT_RUNNING when the mirror ends meanwhile
+   */
   async wait(timeoutMs: number, signal: AbortSignal): Promise<WaitResult> {
     const deadline = performance.now() + timeoutMs;
     const late = (): boolean => signal.aborted || performance.now() >= deadline;
     let seq: Seq | undefined;
-    void this.#tree.barrier().then((reached) => {
-      seq = reached;
-      this.#changed();
-    });
+    let ended: Error | undefined;
+    this.#tree.barrier().then(
+      (reached) => {
+        seq = reached;
+        this.#changed();
+      },
+      (error: Error) => {
+        ended = error;
+        this.#changed();
+      },
+    );
     const behind = (): string[] =>
       this.#runners
         .filter((runner) => !runner.live || runner.applied < (seq ?? 0))
         .map((runner) => runner.label);
     const reached = (): boolean => seq !== undefined && behind().length === 0;
-    while (!reached() && !late()) await this.#change(deadline - performance.now(), signal);
+    while (!reached() && !late() && ended === undefined)
+      await this.#change(deadline - performance.now(), signal);
+    if (ended !== undefined) throw ended;
     return {
       reached: reached(),
       seq: seq ?? 0,

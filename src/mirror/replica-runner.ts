@@ -15,6 +15,8 @@ import type { Connection, Transport } from '../transport/transport.ts';
 
 /** Something that only a person can mend is tried again this rarely. */
 const hopelessRetryMs = 30_000;
+/** So often an agent may die before it says a word (killed, out of memory), before that counts as how it is. */
+const silentDeaths = 5;
 /** Problems of one session that are logged one by one; the rest is counted in the status. */
 const problemLines = 20;
 
@@ -40,6 +42,8 @@ export class ReplicaRunner {
   #progress: SessionProgress | undefined;
   #met = false;
   #everInSync = false;
+  /** Attempts that ended before the replica was met, one after another. */
+  #unmet = 0;
   #inSyncLogged = false;
   #firstSync: { readonly startedAt: number } | undefined;
   #target: Seq | undefined;
@@ -79,7 +83,9 @@ export class ReplicaRunner {
   get hopeless(): FamError | undefined {
     const error = this.#lastError;
     if (this.#everInSync || error === undefined || this.#state !== 'lost') return undefined;
-    return !this.#met || !mayMend(error) ? error : undefined;
+    if (!mayMend(error)) return error;
+    if (error.code === 'AGENT_FAILED' && this.#unmet < silentDeaths) return undefined;
+    return this.#met ? undefined : error;
   }
 
   status(head: Seq): ReplicaStatus {
@@ -169,6 +175,7 @@ export class ReplicaRunner {
     switch (event.type) {
       case 'met':
         this.#met = true;
+        this.#unmet = 0;
         this.#progress = undefined;
         this.#lacks = event.lacks;
         this.#state = event.mode === 'resume' ? 'live' : 'comparing';
@@ -247,6 +254,7 @@ export class ReplicaRunner {
 
   #lose(error: FamError): void {
     this.#state = 'lost';
+    if (!this.#met) this.#unmet += 1;
     this.#lastError = error;
     this.#equalAt ??= performance.now();
   }

@@ -33,6 +33,9 @@ const pruneSlice = 2000;
 /** The smallest event, in bytes as FIONREAD counts: inotify's header (fanotify counts 24 for each event). */
 const smallestEventBytes = 16;
 
+/** How often a scan says how far it is. */
+const scanReportMs = 100;
+
 /** Steps after which resident memory is given back: when there is nothing else to do, and at the latest. */
 const quietSteps = 500;
 const busySteps = 5000;
@@ -64,6 +67,7 @@ class TreeWorker {
   #head: Seq;
   #isMoving = false;
   #scanning = true;
+  #scanReportedAt = -Infinity;
   #stopping = false;
   #pruneTo: Seq | undefined;
   /** Since resident memory was last given back. */
@@ -190,6 +194,9 @@ class TreeWorker {
 
   #reportScan(): void {
     this.#scanning = this.#recorder.scanning;
+    const now = performance.now();
+    if (this.#scanning && now < this.#scanReportedAt + scanReportMs) return;
+    this.#scanReportedAt = now;
     if (!this.#scanning) {
       this.#store.releaseMemory();
       // A first scan records without moving the head; and whoever reads must not wait for what could not be listed.

@@ -80,10 +80,10 @@ export class TreeEditor {
     return this.#store.nextSeq();
   }
 
-  inode(id: InodeId): InodeRecord | undefined {
-    return this.#drafts.size === 0
-      ? this.#store.inode(id)
-      : (this.#drafts.get(id)?.record ?? this.#store.inode(id));
+  /** @param stored what the store says of it, if that is known already */
+  inode(id: InodeId, stored?: InodeRecord): InodeRecord | undefined {
+    const draft = this.#drafts.size === 0 ? undefined : this.#drafts.get(id);
+    return draft?.record ?? stored ?? this.#store.inode(id);
   }
 
   /** The inode's present record is this one from now on. Its seq is the caller's affair. */

@@ -99,12 +99,19 @@ export class Look {
   /**
    * Looks because a listing shows the name (an open one: `dirfd`).
    * @param entry what the store says of the name, if anything
+   * @param stored what it says of the entry's inode, if that is known already
    */
-  atListed(directory: InodeId, dirfd: number, name: Name, entry: EntryRecord | undefined): Verdict {
+  atListed(
+    directory: InodeId,
+    dirfd: number,
+    name: Name,
+    entry: EntryRecord | undefined,
+    stored: InodeRecord | undefined,
+  ): Verdict {
     const rc = sys.statx(dirfd, name, this.#stat);
     if (rc === -ENOENT) return 'gone';
     if (rc < 0) return this.failed(directory, name, 'read attributes', rc);
-    return this.#seen(directory, dirfd, name, entry, 0, undefined);
+    return this.#seen(directory, dirfd, name, entry, 0, undefined, stored);
   }
 
   /** Compares a directory's own attributes; `dirfd` undefined: by its id. */
@@ -209,6 +216,7 @@ export class Look {
     entry: EntryRecord | undefined,
     hints: number,
     now: number | undefined,
+    stored?: InodeRecord,
   ): Verdict {
     const stat = this.#stat;
     const kind = kindOf(stat);
@@ -217,7 +225,7 @@ export class Look {
       return entry === undefined || entry.id === 0 ? 'present' : 'gone';
     }
     if (entry !== undefined && entry.id !== 0) {
-      const record = this.#editor.inode(entry.id);
+      const record = this.#editor.inode(entry.id, stored);
       if (record !== undefined && record.kind === kind && isObject(record, stat)) {
         const told = (hints & likelyForAnother) === 0 ? hints : this.#believed(record, hints);
         if (now !== undefined && this.#isStillWritten(record, directory, name, told, now)) return 'present';

@@ -218,6 +218,7 @@ export class Scanner {
     const upTo = isLast ? undefined : names[end - 1];
     const recorded =
       listing.isNew && this.#look.nothingMoved ? [] : this.#recorded(id, listing.reached, upTo);
+    const inodes = this.#inodesOf(recorded);
     let at = 0;
     for (let i = listing.next; i < end; i++) {
       const name = names[i];
@@ -229,7 +230,7 @@ export class Scanner {
       }
       if (entry?.name === name) at++;
       else entry = undefined;
-      this.#one(listing, dirfd, name, entry);
+      this.#one(listing, dirfd, name, entry, entry === undefined ? undefined : inodes.get(entry.id));
     }
     for (let entry = recorded[at]; entry !== undefined; entry = recorded[++at]) {
       if (entry.id !== 0) this.#onGone(id, entry.name);
@@ -248,9 +249,29 @@ export class Scanner {
     return entries;
   }
 
-  #one(listing: Listing, dirfd: number, name: Name, entry: EntryRecord | undefined): void {
+  /** What was found in one go has ids in a row, and is read in a row; {} where it has not. */
+  #inodesOf(entries: readonly EntryRecord[]): ReadonlyMap<InodeId, InodeRecord> {
+    const inodes = new Map<InodeId, InodeRecord>();
+    let least = Infinity;
+    let most = 0;
+    for (const { id } of entries) {
+      if (id !== 0 && id < least) least = id;
+      if (id > most) most = id;
+    }
+    if (most === 0 || most - least >= 2 * entries.length) return inodes;
+    for (const record of this.#store.inodesFrom(least, most)) inodes.set(record.id, record);
+    return inodes;
+  }
+
+  #one(
+    listing: Listing,
+    dirfd: number,
+    name: Name,
+    entry: EntryRecord | undefined,
+    stored: InodeRecord | undefined,
+  ): void {
     this.#editor.base = listing.base;
-    const verdict = this.#look.atListed(listing.id, dirfd, name, entry);
+    const verdict = this.#look.atListed(listing.id, dirfd, name, entry, stored);
     this.#editor.base = undefined;
     if (verdict === 'gone') {
       if (entry !== undefined && entry.id !== 0) this.#onGone(listing.id, name);
@@ -258,7 +279,7 @@ export class Scanner {
     }
     this.files += 1;
     if (this.#pass === undefined || entry === undefined || entry.id === 0 || verdict !== 'present') return;
-    const record = this.#editor.inode(entry.id);
+    const record = this.#editor.inode(entry.id, stored);
     const last = listing.children.at(-1);
     if (record?.kind === Kind.directory && record.links > 0 && last !== record.id && last !== -record.id) {
       listing.children.push(record.id);

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { compareTrees } from '../oracle/compare-trees.ts';
-import { runningProcesses, sshOf } from '../support/processes.ts';
+import { agentsOf, kill, runningProcesses, sshOf } from '../support/processes.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { changeKinds } from './change-kinds.ts';
 import { startFarm } from './farm.ts';
@@ -66,3 +66,23 @@ test('a link that is frozen without being closed is noticed', async () => {
   farm.expectEqual();
   await mirror.end();
 }, 120_000);
+
+test('an agent that is killed before it says a word is started again', async () => {
+  const farm = await startFarm({ ssh: 0, local: 1, files: 20 });
+  const [replica = ''] = farm.replicas;
+  const mirror = farm.start();
+  for (let killed = 0; killed < 2; killed++) {
+    kill(
+      await waitFor(() => nonEmpty(agentsOf(replica)), { describe: 'an agent', intervalMs: 1 }),
+      'SIGKILL',
+    );
+    await mirror.logged('lost', { count: killed + 1 });
+  }
+  await mirror.inSync();
+  farm.expectEqual();
+  await mirror.end();
+});
+
+function nonEmpty<T>(list: readonly T[]): readonly T[] | undefined {
+  return list.length === 0 ? undefined : list;
+}
