@@ -135,6 +135,7 @@ export class Applier {
       cursor: batch.to,
       deferred: plan.deferred,
       pending: this.#pendingAfter(batch, memory, plan),
+      lackingSince: plan.unresolved.length > 0 ? batch.to : memory.lackingSince,
     };
     this.#step('before-commit');
     this.records.store.transaction(() => {
@@ -154,8 +155,11 @@ export class Applier {
 
   /** Removes what waits in limbo. After a complete batch has been acknowledged: nobody waits for this. */
   tidy({ pending }: ReplicaMemory): void {
+    // RACE: killed in here, the records know what is no longer in limbo.
+    this.#mark.set([]);
     this.limbo.empty(new Set(pending.map(({ id }) => id)));
     this.#step('limbo-emptied');
+    this.#mark.clear();
   }
 
   close(): void {

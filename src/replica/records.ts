@@ -24,6 +24,11 @@ export interface ReplicaMemory {
   readonly cursor: Seq;
   readonly pending: readonly Pending[];
   readonly deferred: readonly DeferredEntry[];
+  /**
+   * Up to here something is lacking that no later batch brings: the source was asked to list it, and has not said yet that it has. 0:
+   * nothing.
+   */
+  readonly lackingSince: Seq;
 }
 
 const seq = z.int().check(z.nonnegative());
@@ -39,6 +44,7 @@ const memorySchema = z.object({
   cursor: seq,
   pending: z.array(z.object({ id: seq, contentSeq: seq })),
   deferred: z.array(z.object({ parent: seq, name: nameSchema, id: seq })),
+  lackingSince: z._default(seq, 0),
 });
 
 const memoryKey = 'replica/memory';

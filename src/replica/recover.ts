@@ -17,12 +17,14 @@ import {
   O_NOFOLLOW,
   O_RDONLY,
   openat,
+  RENAME_EXCHANGE,
   RENAME_NOREPLACE,
   readDirectory,
   readlinkat,
   renameat2,
   Stat,
   statx,
+  unlinkat,
 } from '../kernel/sys.ts';
 import { kindOf, observed } from '../tree/attributes-of.ts';
 import type { LocalIdentity } from '../tree/records.ts';
@@ -68,9 +70,12 @@ class Recovery {
 
   run(): void {
     this.#rescue(this.#home.rootFd, rootId);
+    for (const folder of [this.#home.limboFd, this.#home.stagingFd]) this.#putInTheirPlace(folder);
     this.#clearLimbo();
     this.#clearStaging();
     this.#walk(this.#home.rootFd, '.', rootId);
+    // What waited in limbo may have been removed from there without a word in the records.
+    for (const record of this.#records.store.inodes()) if (record.links === 0) this.#note(record.id);
     for (const name of this.#namesIn(this.#home.limboFd)) {
       const id = this.#idAt(this.#home.limboFd, name);
       if (id === 0 || String(id) !== name) continue;
@@ -90,6 +95,21 @@ class Recovery {
     const inode = { attributes: observed(kind, this.#stat, ''), contentSeq, names: [] };
     this.#renewed.set(id, { inode, identity: identityOf(this.#stat) });
     return true;
+  }
+
+  /** What gave way to something in limbo or staging is still under the name that this had there. */
+  #putInTheirPlace(folder: number): void {
+    const { limboFd } = this.#home;
+    for (const name of this.#namesIn(folder)) {
+      const id = this.#idAt(folder, name);
+      if (id === 0 || id === Number(name.split('.')[0])) continue;
+      const own = String(id);
+      const isMoved = renameat2(folder, name, limboFd, own, RENAME_NOREPLACE) === 0;
+      // One more name of a file that has given way before; or what was being made there, which is removed with the rest.
+      if (!isMoved && this.#idAt(limboFd, own) === id) unlinkat(folder, name);
+      else if (!isMoved) renameat2(folder, name, limboFd, own, RENAME_EXCHANGE);
+      this.#note(id);
+    }
   }
 
   #namesIn(folder: number): Name[] {
@@ -297,10 +317,22 @@ class Recovery {
       }
     }
     if (isFound) this.#put(id, { ...inode, names: [...names.values()] }, record);
-    else if (names.size === 0) this.#records.forget(id);
+    else if (names.size === 0) this.#forget(id);
     else {
       this.#put(id, { ...inode, contentSeq: 0, names: [...names.values()] }, nowhere);
     }
+  }
+
+  /** It is nowhere. What the records have below it may be elsewhere, and is settled (again) after this. */
+  #forget(id: InodeId): void {
+    for (const name of [...this.#records.children(id)]) {
+      const child = this.#records.occupant(id, name);
+      this.#records.setEntry(id, name, 0, 0);
+      const places = this.#moved.get(child) ?? [];
+      this.#moved.delete(child);
+      this.#moved.set(child, places);
+    }
+    this.#records.forget(id);
   }
 
   #put(id: InodeId, inode: PlannedInode, identity: LocalIdentity): void {

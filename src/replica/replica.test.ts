@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { compareTrees } from '../../test/oracle/compare-trees.ts';
 import { Killed, ReplicaPair } from '../../test/support/replica-pair.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
+import { rootId } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
 import { TreeStore } from '../tree/store.ts';
 import { Records } from './records.ts';
@@ -118,6 +119,41 @@ describe('first contact', () => {
     expect(fs.readdirSync(limbo)).toHaveLength(1);
     pair.connect();
     expect(fs.readdirSync(limbo)).toEqual([]);
+  });
+
+  test('what a folder that it does not know holds comes, although it was killed when it had asked for it', () => {
+    const pair = makePair();
+    const at = (path: string): string => join(pair.source, path);
+    fs.mkdirSync(at('folder/inner'), { recursive: true });
+    fs.writeFileSync(at('folder/inner/file'), 'content');
+    pair.record();
+    pair.connect();
+    const state = join(pair.folder, '.fam-replica', 'state');
+    {
+      // As after a defect: the records have lost the folder, and the tree, too.
+      using store = TreeStore.open(state, { journal: false });
+      const records = new Records(store);
+      store.transaction(() => {
+        const id = records.occupant(rootId, 'folder' as Name);
+        const inner = records.occupant(id, 'inner' as Name);
+        const file = records.occupant(inner, 'file' as Name);
+        records.setEntry(rootId, 'folder' as Name, 0, 0);
+        records.setEntry(id, 'inner' as Name, 0, 0);
+        records.setEntry(inner, 'file' as Name, 0, 0);
+        for (const gone of [id, inner, file]) records.forget(gone);
+      });
+      fs.rmSync(join(pair.replica, 'folder'), { recursive: true });
+    }
+    fs.renameSync(at('folder'), at('renamed'));
+    pair.recordRename('folder' as Name, 'renamed' as Name);
+    const onListing = (): void => {
+      throw new Killed();
+    };
+    expect(() => pair.connect({ onListing })).toThrow(Killed);
+    pair.connect();
+    expectEqual(pair);
+    // And is behind nothing any more.
+    expect(pair.connect().counts.get('listing')).toBeUndefined();
   });
 
   test('keeps what only the replica has, and moves it to the trash with init', () => {
@@ -449,6 +485,59 @@ describe('a killed agent', () => {
       },
       (pair) => expect(trashed(pair)).toEqual([]),
     );
+  });
+
+  test('knows again what had given way when it was killed: nothing of it comes again', () => {
+    const pair = makePair();
+    const at = (path: string): string => join(pair.source, path);
+    fs.mkdirSync(at('a/inner'), { recursive: true });
+    fs.writeFileSync(at('a/inner/file'), Buffer.alloc(40_000, 'content'));
+    fs.mkdirSync(at('z'));
+    pair.record();
+    pair.connect();
+    fs.renameSync(at('a'), at('z/b'));
+    fs.mkdirSync(at('a'));
+    pair.record();
+    const die = (step: string): void => {
+      if (step === 'exchange') throw new Killed();
+    };
+    expect(() => pair.connect({}, die)).toThrow(Killed);
+    const { counts, contentBytes } = pair.connect();
+    expect(contentBytes).toBe(0);
+    expect(counts.get('listing')).toBeUndefined();
+    expectEqual(pair);
+  });
+
+  test('records what was gone from limbo when it was killed', () => {
+    const pair = makePair();
+    const at = (path: string): string => join(pair.source, path);
+    fs.mkdirSync(at('a/inner'), { recursive: true });
+    fs.writeFileSync(at('a/inner/file'), 'x');
+    fs.linkSync(at('a/inner/file'), at('further'));
+    pair.record();
+    pair.connect();
+    fs.rmSync(at('a'), { recursive: true });
+    pair.record();
+    const state = join(pair.folder, '.fam-replica', 'state');
+    const limbo = join(pair.folder, '.fam-replica', 'limbo');
+    const saved = join(pair.folder, 'saved');
+    let isSaved = false;
+    const die = (step: string): void => {
+      if (step === 'committed' && fs.readdirSync(limbo).length > 0) {
+        fs.cpSync(state, saved, { recursive: true });
+        isSaved = true;
+      }
+      if (step === 'limbo-emptied') throw new Killed();
+    };
+    expect(() => pair.connect({}, die)).toThrow(Killed);
+    expect(isSaved).toBe(true);
+    // As a kill in the middle leaves it: what was removed is removed, but nothing of that was recorded.
+    fs.copyFileSync(join(saved, 'db/data.mdb'), join(state, 'db/data.mdb'));
+    pair.connect();
+    expectEqual(pair);
+    using store = TreeStore.open(state, { journal: false });
+    expect([...store.inodes()].map(({ links }) => links)).toEqual([1, 1]);
+    expect(fs.statSync(join(pair.replica, 'further')).nlink).toBe(1);
   });
 
   test('what it had placed goes when the source removes it before the next agent is there', () => {

@@ -207,6 +207,8 @@ export class ReplicaSession {
   #state(): ReplicaState | null {
     const memory = this.#memory;
     if (memory === undefined || !memory.reconciled || !this.#isFamiliar) return null;
+    // I8: whoever was killed before it had what it lacked is behind no cursor.
+    if (memory.lackingSince > 0) return null;
     const { sourceId, epoch, cursor } = memory;
     const pending = memory.pending.map(({ id }) => {
       const staged = this.#applier.streams.received(id);
@@ -246,6 +248,7 @@ export class ReplicaSession {
       cursor: 0,
       pending: [],
       deferred: [],
+      lackingSince: 0,
     });
   }
 
@@ -273,10 +276,16 @@ export class ReplicaSession {
   }
 
   #reconciled(seq: Seq): void {
-    const { extras } = this.#reconcile ?? {};
-    this.#wanted = this.#reconcile?.wanted ?? this.#wanted;
+    if (this.#reconcile === undefined) {
+      // The end of a listing that was asked for; one that began too early for the last question is followed by another.
+      const memory = this.#known();
+      if (seq >= memory.lackingSince) this.#remember({ ...memory, lackingSince: 0 });
+      return;
+    }
+    const { extras } = this.#reconcile;
+    this.#wanted = this.#reconcile.wanted;
     // The root's own attributes come after this, with the first batch.
-    const lacking = [rootId, ...(this.#reconcile?.finish() ?? [])];
+    const lacking = [rootId, ...this.#reconcile.finish()];
     const pending = lacking.map((id) => ({ id, contentSeq: 0 }));
     this.#reconcile = undefined;
     if (extras !== undefined) this.#options.send(extras);

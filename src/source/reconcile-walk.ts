@@ -57,6 +57,7 @@ export interface WalkOptions {
 
 export class ReconcileWalk {
   #seq: Seq | undefined;
+  #passSeq: Seq = 0;
   readonly #view: TreeView;
   readonly #contents: Contents;
   readonly #moved: (record: InodeRecord) => void;
@@ -79,9 +80,15 @@ export class ReconcileWalk {
     return this.#seq;
   }
 
-  /** Walks this directory as well. */
+  /** Everything up to here was in the tree when the last of the directories that were asked for was listed. */
+  get passSeq(): Seq {
+    return this.#passSeq;
+  }
+
+  /** Walks this directory as well, after all others: what the walk has passed by may have changed since. */
   alsoFrom(directory: InodeId): void {
-    if (this.#stack.some((frame) => frame.directory === directory)) return;
+    const [last] = this.#stack;
+    if (last?.directory === directory && last.after === '') return;
     this.#stack.unshift({ directory, inline: false, after: '', children: [] });
   }
 
@@ -145,6 +152,7 @@ export class ReconcileWalk {
     this.#seq ??= this.#view.head;
     this.#contents.reuse();
     const first = frame.after === '';
+    if (first && frame === this.#stack[0]) this.#passSeq = this.#view.head;
     const entries: ListedEntry[] = [];
     const large: InodeId[] = [];
     let bytes = 0;

@@ -106,6 +106,11 @@ export class Session {
 
   #phase: 'hello' | 'reconciling' | 'live' = 'hello';
   #walk: ReconcileWalk | undefined;
+  /**
+   * What a replica that lacks folders had applied when it asked for them: it is no further before it has them. Bytes sent by the end of
+   * that listing, once it has ended.
+   */
+  #lacking: { readonly applied: Seq; readonly durable: Seq; listedAt: number | undefined } | undefined;
   /** The last batch of the journal was complete. */
   #isComplete = false;
   #applied: Seq = 0;
@@ -313,6 +318,9 @@ export class Session {
     }
     const directory = wants.missing[0];
     if (directory !== undefined) {
+      // It comes before the acknowledgement of what it was found out by.
+      this.#lacking ??= { applied: this.#applied, durable: this.#durable, listedAt: undefined };
+      this.#lacking.listedAt = undefined;
       this.#walk ??= new ReconcileWalk(this.#view, this.#contents, {
         empty: false,
         from: directory,
@@ -331,14 +339,16 @@ export class Session {
     this.#owed.consumed(ack.consumed);
     this.#unread.consumed(ack.consumed);
     this.#streams.consumed(ack.consumed);
+    if (ack.consumed >= (this.#lacking?.listedAt ?? Infinity)) this.#lacking = undefined;
     this.#progress();
   }
 
   #progress(): void {
+    const { applied, durable } = this.#lacking ?? { applied: this.#applied, durable: this.#durable };
     this.#out.event({
       type: 'progress',
-      applied: this.#unread.contiguous(this.#owed.contiguous(this.#applied)),
-      durable: this.#unread.contiguous(this.#owed.contiguous(this.#durable)),
+      applied: this.#unread.contiguous(this.#owed.contiguous(applied)),
+      durable: this.#unread.contiguous(this.#owed.contiguous(durable)),
       head: this.#view.head,
       owedFiles: this.#owed.unconfirmed,
       files: this.#files,
@@ -371,8 +381,11 @@ export class Session {
         walk.close();
         this.#walk = undefined;
         this.#view.releaseMemory();
-        if (this.#phase !== 'reconciling') return true;
-        this.#send({ type: 'reconciled', seq: walk.seq });
+        this.#send({ type: 'reconciled', seq: this.#phase === 'reconciling' ? walk.seq : walk.passSeq });
+        if (this.#phase !== 'reconciling') {
+          if (this.#lacking !== undefined) this.#lacking.listedAt = this.#inFlight.sentBytes;
+          return true;
+        }
         this.#phase = 'live';
         this.#builder.startAt(walk.seq);
         const changes: Change[] = [];

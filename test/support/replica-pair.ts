@@ -88,9 +88,19 @@ export class ReplicaPair implements Disposable {
 
   /** Brings the records up to a file at the top whose attributes have changed, as the kernel's hint does. */
   recordAttributes(name: Name): void {
-    const hint = { type: 'name', directory: rootId, name, hints: Hint.attributes, pid: 0 } as const;
-    this.#recorder.feed([hint]);
+    this.#feed(name, Hint.attributes);
     this.#finishScan();
+  }
+
+  /** The same for a folder at the top that was renamed: nobody looks at anything else. */
+  recordRename(from: Name, to: Name): void {
+    this.#feed(from, Hint.vanished | Hint.moved | Hint.directory);
+    this.#feed(to, Hint.appeared | Hint.moved | Hint.directory);
+    this.#finishScan();
+  }
+
+  #feed(name: Name, hints: number): void {
+    this.#recorder.feed([{ type: 'name', directory: rootId, name, hints, pid: 0 }]);
   }
 
   #finishScan(): void {

@@ -29,9 +29,9 @@ export const pageMode = (version: number): number => 0o400 | (version & 0o77);
 export const pageMtimeS = (version: number): number => 1_000_000_000 + version;
 
 export function pageOf(id: number, version: number): Buffer {
-  // Every fifth is larger than what travels inside a batch.
+  // Every fifth is larger than what travels inside a batch. No two ids share size and mtime: first contact goes by these.
   const isLarge = version % 5 === 0;
-  const bodyBytes = isLarge ? 140_000 + ((version * 7919) % 200_000) : (version * 104_729 + id) % 9000;
+  const bodyBytes = isLarge ? 140_000 + ((version * 7919 + id) % 200_000) : (version * 104_729 + id) % 9000;
   const page = Buffer.concat([
     Buffer.alloc(headBytes),
     contentOf(id * 100_003 + version, bodyBytes),
