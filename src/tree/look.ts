@@ -167,7 +167,9 @@ export class Look {
     for (const [id, hints] of this.#inherited) {
       const record = this.#editor.inode(id);
       if (record === undefined || record.links === 0 || record.name === '') continue;
-      this.#listener.recheck(record.parent, record.name, hints | handedOn);
+      // Under one of them another file may be about to be made: until that is complete, the name stays where it was (I2).
+      for (const { parent, name } of this.#store.namesOf(id, record))
+        this.#listener.recheck(parent, name, hints | handedOn);
       isAny = true;
     }
     this.#inherited.clear();
@@ -236,7 +238,7 @@ export class Look {
         this.#listener.problem({ path: this.#pathOf(record.id), action: 'read', code: 'unmounted' });
         return 'unknown';
       }
-      this.bequeath(entry.id, hints);
+      if ((hints & handedOn) === 0) this.bequeath(entry.id, hints);
     }
     const known = this.#find(kind);
     if (known !== undefined) return this.#found(known, directory, name, entry, hints, now);

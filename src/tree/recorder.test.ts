@@ -207,6 +207,25 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     expect(tree.differences()).toEqual([]);
   });
 
+  test('a file that is made under the name of another, and takes its time, does not keep the round open', () => {
+    using tree = started((root) => {
+      writeFileSync(join(root, 'f'), 'old');
+      linkSync(join(root, 'f'), join(root, 'g'));
+    });
+    const at = (name: string): string => join(tree.root, name);
+    const id = idOf(tree, 'f');
+    rmSync(at('f'));
+    const fd = openSync(at('f'), 'w');
+    writeSync(fd, 'half');
+    tree.turn();
+    expect(tree.recorder.busy).toBe(false);
+    expect(idOf(tree, 'f')).toBe(id);
+    closeSync(fd);
+    tree.settle();
+    expect(idOf(tree, 'f')).not.toBe(id);
+    expect(tree.differences()).toEqual([]);
+  });
+
   test('a rotated log does not change with each line of the new one', async () => {
     using tree = started((root) => writeFileSync(join(root, 'log'), 'old'));
     const at = (name: string): string => join(tree.root, name);

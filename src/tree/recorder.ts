@@ -35,6 +35,8 @@ export interface RecorderOptions {
 
 /** How often a name is looked at again whose directory could not be reached: what moved with it is found meanwhile. */
 const maxRetries = 3;
+/** How often a round is prolonged for hints that have lost their name; what is still open then waits for the next one. */
+const maxHandings = 16;
 /** How often a directory that is not where it should be is tried again before everything is compared. */
 const maxListings = 20;
 
@@ -79,6 +81,7 @@ export class Recorder implements Disposable {
   /** Something could not be looked at, since a directory is neither where it was nor anywhere known: a rescan tells. */
   #isLost = false;
   #rescannedAt = -Infinity;
+  #handings = 0;
   #guarded = false;
   #hasWatchLimit = false;
   #rounds = 0;
@@ -404,8 +407,13 @@ export class Recorder implements Disposable {
     for (const item of gone) this.#bringDown(item, now);
     this.#look.recheckOverlinked();
     if (this.#scanner.busy || this.#next < this.#batch.length) return;
-    if (this.#reachAgain() || this.#look.settleBequests()) return;
+    if (this.#reachAgain()) return;
+    if (this.#handings < maxHandings && this.#look.settleBequests()) {
+      this.#handings += 1;
+      return;
+    }
     this.#editor.bury();
+    this.#handings = 0;
     this.#sought.clear();
     this.#listAgain();
     this.#rounds += 1;
