@@ -6,6 +6,9 @@ import {
   check,
   close,
   ENOENT,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  fallocate,
   fstat,
   ftruncate,
   O_CREAT,
@@ -82,8 +85,11 @@ export class StagedStreams {
     if (fd < 0) return fd;
     const end = piece.offset + piece.hole + piece.copy + piece.bytes.length;
     let result: number;
-    if (piece.hole > 0) result = ftruncate(fd, end);
-    else if (piece.copy > 0) result = copy(fd);
+    if (piece.hole > 0) {
+      result = ftruncate(fd, end);
+      // XFS reserves blocks behind what is appended, which would fill the hole. Where nothing is reserved this does nothing.
+      if (result === 0) fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, piece.offset, piece.hole);
+    } else if (piece.copy > 0) result = copy(fd);
     else result = writeAll(fd, piece.bytes, 0, piece.bytes.length, piece.offset);
     if (result < 0) return result;
     staged.received = end;
