@@ -12,6 +12,7 @@ import {
   EMLINK,
   ENOENT,
   ENOSYS,
+  ENOTDIR,
   ENOTEMPTY,
   EPERM,
   linkat,
@@ -235,6 +236,9 @@ export class Operations {
     this.#where.directories.forget(operation.id);
     let result = unlinkat(at.dirfd, at.name, AT_REMOVEDIR);
     if (result === -ENOENT) result = 0;
+    // It was never made: it was gone before first contact came to list it, and somebody's file kept its place.
+    if (result === -ENOTDIR)
+      result = this.#placer.remove(at, operation.id, () => this.#where.pathOf(operation.at));
     if (result === -ENOTEMPTY || result === -EEXIST) {
       result = this.#trash.keep(
         at.dirfd,

@@ -9,6 +9,7 @@ import { tempFolder } from '../../test/support/temp-folder.ts';
 import { rootId } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
 import { TreeStore } from '../tree/store.ts';
+import { reconcileWindow } from '../wire/messages.ts';
 import { Records } from './records.ts';
 
 process.umask(0o022);
@@ -176,6 +177,25 @@ describe('first contact', () => {
     pair.connect({ init: true });
     expectEqualBelowRoot(pair);
     expect(trashed(pair)).toEqual(['mine']);
+  });
+
+  test('a folder that goes before it is listed leaves nothing in the way', () => {
+    const pair = makePair();
+    // More than are listed before the first answer.
+    for (let n = 0; n < 2 * reconcileWindow; n++) fs.mkdirSync(join(pair.source, `a${n}`));
+    fs.mkdirSync(join(pair.source, 'z'));
+    pair.record();
+    fs.mkdirSync(pair.replica);
+    fs.writeFileSync(join(pair.replica, 'z'), 'somebody’s');
+    const onListing = (listings: number): void => {
+      if (listings > 1) return;
+      fs.rmdirSync(join(pair.source, 'z'));
+      pair.record();
+    };
+    const { problems } = pair.connect({ onListing });
+    expect(problems).toEqual([]);
+    expectEqual(pair);
+    expect(trashed(pair)).toEqual(['z']);
   });
 
   test('leaves no further name of what the tree shows in the trash', () => {
