@@ -48,7 +48,7 @@ export interface Applied {
   /** Entries that cannot be made with what was said: directories are to be listed again. */
   readonly unresolved: readonly DeferredEntry[];
   /** `tidy` has something to do. */
-  readonly emptyLimbo: boolean;
+  readonly isTidyDue: boolean;
 }
 
 export class Applier {
@@ -130,11 +130,12 @@ export class Applier {
     this.#mark.set(plan.operations);
     for (const operation of plan.operations) this.#perform(operation);
     const settled = this.#failures.isEmpty ? plan : this.#failures.settle(plan);
+    const pending = this.#pendingAfter(batch, memory, plan);
     const next = {
       ...memory,
       cursor: batch.to,
       deferred: plan.deferred,
-      pending: this.#pendingAfter(batch, memory, plan),
+      pending: [...pending].map(([id, contentSeq]) => ({ id, contentSeq })),
       lackingSince: plan.unresolved.length > 0 ? batch.to : memory.lackingSince,
     };
     this.#step('before-commit');
@@ -149,15 +150,17 @@ export class Applier {
       memory: next,
       lost: [...plan.lost, ...this.#failures.lost],
       unresolved: plan.unresolved,
-      emptyLimbo: plan.emptyLimbo && this.limbo.size > 0,
+      isTidyDue: plan.emptyLimbo && (this.limbo.size > 0 || this.streams.hasMoreThan(pending)),
     };
   }
 
-  /** Removes what waits in limbo. After a complete batch has been acknowledged: nobody waits for this. */
+  /** Removes what waits in limbo, and staged contents that nobody waits for. After a complete batch has been acknowledged. */
   tidy({ pending }: ReplicaMemory): void {
+    const owed = new Set(pending.map(({ id }) => id));
+    this.streams.discardExcept(owed);
     // RACE: killed in here, the records know what is no longer in limbo.
     this.#mark.set([]);
-    this.limbo.empty(new Set(pending.map(({ id }) => id)));
+    this.limbo.empty(owed);
     this.#step('limbo-emptied');
     this.#mark.clear();
   }
@@ -207,7 +210,7 @@ export class Applier {
     }
   }
 
-  #pendingAfter(batch: Batch, memory: ReplicaMemory, plan: Plan): ReplicaMemory['pending'] {
+  #pendingAfter(batch: Batch, memory: ReplicaMemory, plan: Plan): Map<InodeId, Seq> {
     const pending = new Map(memory.pending.map((one) => [one.id, one.contentSeq]));
     for (const id of plan.lost) pending.set(id, 0);
     for (const change of batch.changes) {
@@ -221,7 +224,7 @@ export class Applier {
       if (pending.delete(id)) this.streams.discard(id);
     }
     for (const id of this.#failures.lost) pending.set(id, 0);
-    return [...pending].map(([id, contentSeq]) => ({ id, contentSeq }));
+    return pending;
   }
 
   // --- for first contact, which places things outside of plans --------------------------------------------------------------

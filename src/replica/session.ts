@@ -318,7 +318,7 @@ export class ReplicaSession {
     this.#memory = applied.memory;
     this.#knownContents.placed(batch.changes, (id) => this.#lookAt(id));
     for (const id of batch.dead) this.#bases.drop(id);
-    this.#isTidyDue = applied.emptyLimbo;
+    this.#isTidyDue = applied.isTidyDue;
     this.#syncSoon();
     return applied;
   }

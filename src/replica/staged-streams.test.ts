@@ -1,8 +1,38 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { whyNotMountable, withFileSystem } from '../../test/contract/filesystems.ts';
+import { tempFolder } from '../../test/support/temp-folder.ts';
 import { StagedStreams } from './staged-streams.ts';
+
+test('discardExcept leaves what is waited for', () => {
+  const staging = tempFolder('fam-staging');
+  const fd = openSync(staging, 'r');
+  onTestFinished(() => closeSync(fd));
+  const streams = new StagedStreams(fd);
+  onTestFinished(() => streams.close());
+  const piece = {
+    type: 'stream',
+    contentSeq: 2,
+    total: 20,
+    offset: 0,
+    hole: 0,
+    copy: 0,
+    last: false,
+  } as const;
+  for (const id of [1, 3]) streams.write({ ...piece, id, bytes: Buffer.from('half') }, () => 0);
+  expect([
+    streams.hasMoreThan(new Map([[3, 0]])),
+    streams.hasMoreThan(
+      new Map([
+        [1, 0],
+        [3, 0],
+      ]),
+    ),
+  ]).toEqual([true, false]);
+  streams.discardExcept(new Set([3]));
+  expect(readdirSync(staging)).toEqual(['3.2']);
+});
 
 const reason = whyNotMountable('xfs');
 

@@ -110,6 +110,18 @@ export class StagedStreams {
     for (const id of [...this.#staged.keys()]) this.discard(id);
   }
 
+  /** Of files that are complete by now, or gone: their content came another way, or is wanted no more. */
+  discardExcept(pending: ReadonlySet<InodeId>): void {
+    for (const id of [...this.#staged.keys()]) if (!pending.has(id)) this.discard(id);
+  }
+
+  /** Whether there is more than what is waited for. */
+  hasMoreThan(pending: ReadonlyMap<InodeId, unknown>): boolean {
+    if (this.#staged.size > pending.size) return true;
+    for (const id of this.#staged.keys()) if (!pending.has(id)) return true;
+    return false;
+  }
+
   close(): void {
     for (const staged of this.#staged.values()) this.#close(staged);
   }
