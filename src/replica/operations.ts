@@ -196,10 +196,12 @@ export class Operations {
   /** Where the file system cannot exchange: the shortest gap that plain renames allow. */
   #exchangeByRenames(from: Located, to: Located): number {
     const { stagingFd } = this.#home;
-    let result = renameat2(to.dirfd, to.name, stagingFd, exchangeName);
-    if (result === 0) result = renameat2(from.dirfd, from.name, to.dirfd, to.name, RENAME_NOREPLACE);
-    if (result === 0) result = renameat2(stagingFd, exchangeName, from.dirfd, from.name, RENAME_NOREPLACE);
-    return result;
+    const aside = renameat2(to.dirfd, to.name, stagingFd, exchangeName);
+    if (aside < 0) return aside;
+    const placed = renameat2(from.dirfd, from.name, to.dirfd, to.name, RENAME_NOREPLACE);
+    const back = placed === 0 ? from : to;
+    const result = renameat2(stagingFd, exchangeName, back.dirfd, back.name, RENAME_NOREPLACE);
+    return placed < 0 ? placed : result;
   }
 
   #link(operation: Extract<Operation, { type: 'link' }>): number {

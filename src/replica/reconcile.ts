@@ -75,8 +75,8 @@ export class Reconcile {
   #highestId: InodeId = rootId;
   #extraCount = 0;
   readonly #trashCount: number;
-  /** Something that was adopted has more names here than the source's has. */
-  #hasFurtherLinks = false;
+  /** Something that was adopted has several names here: one of them may have gone to the trash before. */
+  #hasLinks = false;
   readonly #extraPaths: ByteString[] = [];
 
   /** Forgets all records; the files stay. */
@@ -146,7 +146,7 @@ export class Reconcile {
       if (inode !== undefined && id !== rootId) this.#applier.setTimes(id, inode.attributes);
     }
     // Only now is it known what the tree shows: names that it lacks may have come to the trash before those that it has.
-    if (this.#hasFurtherLinks) {
+    if (this.#hasLinks && this.#applier.trash.count > this.#trashCount) {
       const isInTree = ({ dev, inoHigh, inoLow }: Stat): boolean =>
         records.store.idOfIdentity(dev, inoHigh, inoLow) !== undefined;
       this.#applier.trash.removeLinks(this.#trashCount, isInTree);
@@ -330,10 +330,8 @@ export class Reconcile {
       // The same local inode for two of the source's: only one can have it. And where it has names that are none of the source's,
       // setting its attributes would change those files too.
       if (records.store.idOfIdentity(stat.dev, stat.inoHigh, stat.inoLow) !== undefined) return false;
-      if (stat.nlink > entry.links) {
-        if (!isSettled) return false;
-        this.#hasFurtherLinks = true;
-      }
+      if (stat.nlink > entry.links && !isSettled) return false;
+      this.#hasLinks = true;
     }
     if (!isSettled) {
       Object.assign(maker.stat, stat);

@@ -226,6 +226,25 @@ describe('first contact', () => {
     ]);
   });
 
+  test('... nor where the source has as many names of it', () => {
+    const pair = makePair();
+    const at = (path: string): string => join(pair.replica, path);
+    const make = (path: string): void => {
+      fs.writeFileSync(path, 'content');
+      fs.utimesSync(path, 1_000, 1_000);
+    };
+    fs.writeFileSync(join(pair.source, 'a'), 'another');
+    make(join(pair.source, 'y'));
+    fs.linkSync(join(pair.source, 'y'), join(pair.source, 'z'));
+    pair.record();
+    fs.mkdirSync(pair.replica);
+    make(at('a'));
+    fs.linkSync(at('a'), at('y'));
+    pair.connect();
+    expectEqualBelowRoot(pair);
+    expect(fs.statSync(at('y')).nlink).toBe(2);
+  });
+
   test('waits no longer for a content whose file has gone together with a folder', () => {
     const pair = makePair();
     fill(pair.source);
