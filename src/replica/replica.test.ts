@@ -233,7 +233,7 @@ describe('first contact', () => {
       fs.writeFileSync(path, 'content');
       fs.utimesSync(path, 1_000, 1_000);
     };
-    fs.writeFileSync(join(pair.source, 'a'), 'another');
+    fs.symlinkSync('nowhere', join(pair.source, 'a'));
     make(join(pair.source, 'y'));
     fs.linkSync(join(pair.source, 'y'), join(pair.source, 'z'));
     pair.record();
