@@ -163,6 +163,7 @@ function toRecord(
     seq,
     contentSeq,
     doubtful: false,
+    touched: false,
     listed: true,
   };
 }

@@ -454,6 +454,35 @@ test('a name that a rewritten file was given shows nothing but its new content (
   expectEqual(pair);
 });
 
+test('times that are set after a file was written send nothing of it again, and a content that nobody told of comes', () => {
+  const pair = makePair();
+  const at = (name: string): string => join(pair.source, name);
+  const touch = (name: string, seconds: number): void => {
+    fs.utimesSync(at(name), seconds, seconds);
+    pair.recordAttributes(name as Name);
+  };
+  fs.writeFileSync(at('one'), '');
+  pair.record();
+  pair.connect();
+  const larger = 'x'.repeat(5000);
+  fs.writeFileSync(at('one'), larger);
+  fs.writeFileSync(at('two'), larger);
+  pair.record();
+  const first = pair.connect({}, undefined, () => {
+    for (const name of ['one', 'two']) touch(name, 1_000);
+    return true;
+  });
+  expectEqual(pair);
+  expect(first.contentBytes).toBe(2 * larger.length);
+  const second = pair.connect({}, undefined, () => {
+    fs.writeFileSync(at('two'), 'y'.repeat(5000));
+    touch('two', 2_000);
+    return true;
+  });
+  expectEqual(pair);
+  expect(second.contentBytes).toBe(larger.length);
+});
+
 describe('a killed agent', () => {
   /** Kills the agent at the nth step of whatever kind, connects again, and compares; until n is never reached. */
   function killEverywhere(

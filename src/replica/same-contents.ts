@@ -1,5 +1,5 @@
-// Contents that the source believes to be here already, which only the ctime of its files makes doubtful: what is here is read and
-// compared, so that a tree whose modes were changed while nobody watched is not sent again.
+// Contents that the source believes to be here already, which only the times of its files make doubtful: what is here is read and
+// compared, so that a tree whose modes were changed while nobody watched is not sent again, nor a file whose times were set after it.
 
 import { createHash } from 'node:crypto';
 import type { InodeId } from '../core/attributes.ts';

@@ -1,6 +1,6 @@
-import { renameSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { expectEqualTrees } from '../../test/oracle/compare-trees.ts';
 import { ReplicaPair } from '../../test/support/replica-pair.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
@@ -26,5 +26,20 @@ test('a file that was renamed before it could be read is read again as soon as i
   };
   // The connection is carried on for as long as somebody has something to do now: nobody comes back in 50 ms.
   pair.connect({}, step, rename);
+  expectEqualTrees(pair.source, pair.replica, { ignore: ['.fam'] });
+});
+
+test('the content of a new file is sent once', () => {
+  const pair = new ReplicaPair(tempFolder('fam-batch', '/dev/shm'));
+  onTestFinished(() => pair.close());
+  pair.record();
+  pair.connect();
+  const content = 'x'.repeat(9000);
+  writeFileSync(join(pair.source, 'page'), content);
+  mkdirSync(join(pair.source, 'folder'));
+  writeFileSync(join(pair.source, 'folder/page'), content);
+  linkSync(join(pair.source, 'folder/page'), join(pair.source, 'folder/again'));
+  pair.record();
+  expect(pair.connect().contentBytes).toBe(2 * content.length);
   expectEqualTrees(pair.source, pair.replica, { ignore: ['.fam'] });
 });

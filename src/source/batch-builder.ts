@@ -17,6 +17,8 @@ import type { TreeView } from './view.ts';
 export const unstableRetryMs = 50;
 /** A byte that either side only reads keeps them about as busy as an eighth of a byte that is sent. */
 const digestWeight = 8;
+/** Files whose small contents were sent last, in this session: so many are remembered. */
+const maxSent = 8192;
 /** What a change without content counts towards a batch's size. */
 const changeBytes = 64;
 
@@ -32,6 +34,8 @@ interface Building {
   readonly from: Seq;
   readonly changes: Change[];
   readonly dead: InodeId[];
+  /** Inodes that it tells of: as they are now, so once is enough. */
+  readonly told: Set<InodeId>;
   bytes: number;
 }
 
@@ -50,6 +54,8 @@ export class BatchBuilder {
   #whole: Seq = 0;
   /** Directories and inodes sent ahead of their turn in the journal, with the seq that was sent. */
   readonly #early = new Map<string, Seq>();
+  /** In order of sending. What is written before its times are set (tar, rsync, FTP) is sent once. */
+  readonly #sent = new Set<InodeId>();
 
   /**
    * @param owed gets the contents that do not fit into a batch, or cannot be read now
@@ -101,7 +107,7 @@ export class BatchBuilder {
     const view = this.#view;
     const from = this.#position;
     this.#contents.reuse();
-    const building: Building = { from, changes: [], dead: [], bytes: 0 };
+    const building: Building = { from, changes: [], dead: [], told: new Set(), bytes: 0 };
     let to = from;
     for (const record of view.journal(from, head)) {
       if (record.type === 'inode') {
@@ -131,7 +137,7 @@ export class BatchBuilder {
 
   /** `changes` and then all names of the inode, with what they hang on. */
   withNames(changes: Change[], { id, links }: InodeRecord): Change[] {
-    const building: Building = { from: this.#position, changes, dead: [], bytes: 0 };
+    const building: Building = { from: this.#position, changes, dead: [], told: new Set(), bytes: 0 };
     for (const { parent, name } of this.#view.namesOf(id)) {
       this.#addAncestors(building, parent);
       changes.push({ type: 'entry', parent, name, id, links });
@@ -139,7 +145,17 @@ export class BatchBuilder {
     return changes;
   }
 
-  /** The replica has met this inode: before this stretch of the journal, in it, or ahead of its turn. */
+  #remember(id: InodeId): void {
+    this.#sent.delete(id);
+    this.#sent.add(id);
+    if (this.#sent.size <= maxSent) return;
+    for (const oldest of this.#sent) {
+      this.#sent.delete(oldest);
+      return;
+    }
+  }
+
+  /** The replica has met this inode: before this stretch of the journal, or ahead of its turn. */
   #knows(record: InodeRecord, from: Seq): boolean {
     return record.bornSeq <= this.#whole || record.seq <= from || this.#early.has(`i${record.id}`);
   }
@@ -153,6 +169,7 @@ export class BatchBuilder {
       this.#unread.drop(id);
       return false;
     }
+    building.told.add(id);
     const isKnown = this.#knows(record, building.from);
     const contentIsNew = record.kind === Kind.file && (record.contentSeq > this.#whole || !isKnown);
     if (!contentIsNew) {
@@ -188,7 +205,9 @@ export class BatchBuilder {
     if (record.size <= inlineMaxBytes && this.#owed.get(id) === undefined) {
       const read = this.#contents.readWhole(record);
       if (read.kind === 'content') {
-        const content = isKnown && record.doubtful ? asSame(read.bytes) : inline(read.bytes);
+        const isSame = (isKnown && record.doubtful) || (record.touched && this.#sent.has(id));
+        const content = isSame ? asSame(read.bytes) : inline(read.bytes);
+        this.#remember(id);
         building.changes.push({
           type: 'inode',
           id,
@@ -217,7 +236,7 @@ export class BatchBuilder {
     const isKnown = this.#knows(record, building.from);
     // What has changed since is sent ahead, even where this batch ends before its turn: no name shows an inode as it was before (I2).
     const isNewer = record.seq > seq && this.#early.get(`i${id}`) !== record.seq;
-    if (!isKnown || isNewer) {
+    if ((!isKnown || isNewer) && !building.told.has(id)) {
       const isWhole = this.#addInode(building, id);
       if (!isKnown && !isWhole) return;
       this.#early.set(`i${id}`, record.seq);
@@ -253,7 +272,7 @@ export class BatchBuilder {
       if (entry === undefined || entry.id !== record.id || entry.seq <= building.from) continue;
       const key = `e${entry.parent}/${entry.name}`;
       if (this.#early.get(key) === entry.seq) continue;
-      if (!this.#knows(record, building.from)) {
+      if (!building.told.has(record.id) && !this.#knows(record, building.from)) {
         this.#addInode(building, record.id);
         this.#early.set(`i${record.id}`, record.seq);
       }

@@ -57,6 +57,7 @@ export function newInode(kind: Kind, stat: Stat, target: string, parent: InodeId
     seq: 0,
     contentSeq: 0,
     doubtful: false,
+    touched: false,
     listed: false,
   };
 }

@@ -364,11 +364,14 @@ export class Look {
     const timeChanged = record.mtimeNs !== stat.mtimeNs || record.mtimeS !== stat.mtimeS;
     const inodeChanged = record.ctimeNs !== stat.ctimeNs || record.ctimeS !== stat.ctimeS;
     const unwatched = now === undefined;
+    const isTold = (hints & contentHints) !== 0;
     const isWritten =
-      record.kind === Kind.file && (record.size !== size || timeChanged || (hints & contentHints) !== 0);
+      record.kind === Kind.file && (record.size !== size || isTold || (timeChanged && unwatched));
     // Nobody watched: it may have been renamed, or its mode changed, or its content written and the mtime put back.
     const isDoubtful = record.kind === Kind.file && !isWritten && unwatched && inodeChanged;
-    const contentChanged = isWritten || isDoubtful;
+    // Its times were set, as tar and rsync do after they have written it, and nobody has told of a write since.
+    const isTouched = record.kind === Kind.file && !isWritten && !unwatched && timeChanged;
+    const contentChanged = isWritten || isDoubtful || isTouched;
     const attributesChanged =
       timeChanged ||
       record.mode !== stat.mode ||
@@ -385,6 +388,7 @@ export class Look {
       seq,
       contentSeq: contentChanged ? seq : record.contentSeq,
       doubtful: contentChanged ? isDoubtful : record.doubtful,
+      touched: contentChanged ? isTouched : record.touched,
     });
   }
 }

@@ -5,7 +5,7 @@
 //   u32     4 bytes, little-endian
 //
 //   inodes      key  u48be id
-//               val  u8 kind | listed<<3 | hasRdev<<4 | hasTarget<<5 | doubtful<<6
+//               val  u8 kind | listed<<3 | hasRdev<<4 | hasTarget<<5 | doubtful<<6 | touched<<7
 //                    v mode, v uid, v gid, v size, z mtimeS, u32 mtimeNs, z ctimeS - mtimeS, u32 ctimeNs
 //                    v devMajor, v devMinor, v inoHigh, v inoLow, u32 birth
 //                    v parent, u8 name length, name, v links, v bornSeq, z seq - bornSeq, z contentSeq - bornSeq
@@ -31,6 +31,7 @@ const rdevBit = 1 << 4;
 const targetBit = 1 << 5;
 /** Younger than format 1, which it leaves as it is: not set in older records, and nobody else has looked at it. */
 const doubtfulBit = 1 << 6;
+const touchedBit = 1 << 7;
 
 // One scratch for every value: lmdb copies it before `putSync` returns. A symlink's target is the largest part.
 const scratch: EncodedBytes = Object.assign(Buffer.allocUnsafeSlow(8192), { start: 0, end: 0 });
@@ -169,7 +170,8 @@ export const inodeCodec = {
       (r.listed ? listedBit : 0) |
       (hasRdev ? rdevBit : 0) |
       (hasTarget ? targetBit : 0) |
-      (r.doubtful ? doubtfulBit : 0);
+      (r.doubtful ? doubtfulBit : 0) |
+      (r.touched ? touchedBit : 0);
     v(r.mode);
     v(r.uid);
     v(r.gid);
@@ -255,6 +257,7 @@ export const inodeCodec = {
       seq,
       contentSeq,
       doubtful: (flags & doubtfulBit) !== 0,
+      touched: (flags & touchedBit) !== 0,
       listed: (flags & listedBit) !== 0,
     };
   },

@@ -33,6 +33,8 @@ export interface InodeRecord extends Attributes, LocalIdentity {
   readonly contentSeq: Seq;
   /** Files: whether `contentSeq` was raised because the content may have changed, while nobody watched: only the ctime tells. */
   readonly doubtful: boolean;
+  /** Files: whether `contentSeq` was raised because the mtime changed, and nobody told of a write: most likely it was set. */
+  readonly touched: boolean;
   /** Directories: false while its listing is not (or no longer) known to be whole. */
   readonly listed: boolean;
 }

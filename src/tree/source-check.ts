@@ -42,6 +42,7 @@ export function admitRoot(store: TreeStore, rootFd: number, root: ByteString, tr
           seq: baseSeq,
           contentSeq: baseSeq,
           doubtful: false,
+          touched: false,
           listed: false,
         },
         undefined,

@@ -44,6 +44,7 @@ function record(over: Partial<InodeRecord>): InodeRecord {
     seq: 7,
     contentSeq: 6,
     doubtful: false,
+    touched: false,
     listed: false,
     ...over,
   };
@@ -238,6 +239,7 @@ test('a store of format 1, as it was written when format 1 was new, is gone on w
     dev: 259 * 2 ** 32 + 1,
     birth: 77,
     doubtful: false,
+    touched: false,
   });
   expect(store.inode(4)?.target).toBe('dir/caf\xc3\xa9');
   expect(store.namesOf(3).map((n) => n.name)).toEqual(['caf\xc3\xa9', 'hard\xff']);

@@ -1,6 +1,7 @@
 // The product under test: `fam mirror`, its agents and its control commands, found and ended by process id.
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { encodePath } from '../../src/transport/encoded-path.ts';
 import { type RunningProcess, runningProcesses } from '../support/processes.ts';
@@ -74,6 +75,9 @@ export class FamProcess {
     });
     child.once('exit', (code, signal) => {
       this.log += `--- exit ${Date.now()} ${code} ${signal}\n`;
+      // libfaketime leaves these behind when its process is killed.
+      for (const name of ['faketime_shm_', 'sem.faketime_sem_'])
+        rmSync(`/dev/shm/${name}${child.pid}`, { force: true });
       if (!this.#asked && this.#process === child)
         this.surprises.push(`fam mirror ended with ${code ?? signal}`);
     });
