@@ -147,9 +147,7 @@ export class Reconcile {
     }
     // Only now is it known what the tree shows: names that it lacks may have come to the trash before those that it has.
     if (this.#hasLinks && this.#applier.trash.count > this.#trashCount) {
-      const isInTree = ({ dev, inoHigh, inoLow }: Stat): boolean =>
-        records.store.idOfIdentity(dev, inoHigh, inoLow) !== undefined;
-      this.#applier.trash.removeLinks(this.#trashCount, isInTree);
+      this.#applier.trash.removeLinks(this.#trashCount, (stat) => records.idOf(stat) !== 0);
     }
     FormerInodes.forget(this.#applier.home.state);
     this.close();

@@ -4,10 +4,12 @@ import * as z from 'zod/mini';
 import { type InodeId, rootId, type Seq } from '../core/attributes.ts';
 import { asName, type ByteString, type Name } from '../core/name.ts';
 import type { DeferredEntry, PlannedInode, ReplicaView } from '../core/plan-operation.ts';
+import type { Stat } from '../kernel/sys.ts';
 import type { InodeRecord, LocalIdentity } from '../tree/records.ts';
 import type { TreeStore } from '../tree/store.ts';
 import { inlineMaxBytes } from '../wire/messages.ts';
 import { keyOf } from './known-contents.ts';
+import { isSameIdentity } from './local-identity.ts';
 
 /** A content that was announced and is still to come; contentSeq 0: no piece of it has been seen. */
 export interface Pending {
@@ -70,6 +72,13 @@ export class Records implements ReplicaView {
     const record = this.store.inode(id);
     if (record === undefined) return undefined;
     return { attributes: record, contentSeq: record.contentSeq, names: this.store.namesOf(id, record) };
+  }
+
+  /** The living inode that is the object `stat` tells about; 0: none. */
+  idOf(stat: Stat): InodeId {
+    const id = this.store.idOfIdentity(stat.dev, stat.inoHigh, stat.inoLow);
+    const record = id === undefined ? undefined : this.store.inode(id);
+    return record !== undefined && isSameIdentity(record, stat) ? record.id : 0;
   }
 
   occupant(parent: InodeId, name: Name): InodeId {

@@ -174,11 +174,8 @@ class Recovery {
   #idAt(dirfd: number, name: string): InodeId {
     const stat = this.#stat;
     if (statx(dirfd, name, stat) < 0) return 0;
-    const id = this.#records.store.idOfIdentity(stat.dev, stat.inoHigh, stat.inoLow);
-    if (id !== undefined) {
-      const record = this.#records.store.inode(id);
-      return record !== undefined && isSameIdentity(record, stat) ? id : 0;
-    }
+    const id = this.#records.idOf(stat);
+    if (id !== 0) return id;
     // What was in limbo is not in the index of identities, but its name there says which inode it is.
     const named = /^[1-9]\d*$/.test(name) ? this.#records.store.inode(Number(name)) : undefined;
     return named !== undefined && isSameIdentity(named, stat) ? named.id : 0;

@@ -226,7 +226,7 @@ describe('first contact', () => {
     ]);
   });
 
-  test('... nor where the source has as many names of it', () => {
+  test('leaves no further name in the trash where the source has as many', () => {
     const pair = makePair();
     const at = (path: string): string => join(pair.replica, path);
     const make = (path: string): void => {

@@ -30,6 +30,9 @@ interface Staged {
   fd: number;
 }
 
+/** A set of them, or the keys of a map. */
+type Ids = Pick<ReadonlySet<InodeId>, 'has'>;
+
 /** More streams at once than sources send; the least recently written one is closed, not lost. */
 const maxOpen = 32;
 
@@ -111,13 +114,12 @@ export class StagedStreams {
   }
 
   /** Of files that are complete by now, or gone: their content came another way, or is wanted no more. */
-  discardExcept(pending: ReadonlySet<InodeId>): void {
+  discardExcept(pending: Ids): void {
     for (const id of [...this.#staged.keys()]) if (!pending.has(id)) this.discard(id);
   }
 
   /** Whether there is more than what is waited for. */
-  hasMoreThan(pending: ReadonlyMap<InodeId, unknown>): boolean {
-    if (this.#staged.size > pending.size) return true;
+  hasMoreThan(pending: Ids): boolean {
     for (const id of this.#staged.keys()) if (!pending.has(id)) return true;
     return false;
   }

@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import type { Change, Content, SameContent } from '../core/change.ts';
+import { dropOldest } from '../core/drop-oldest.ts';
 import type { Problem } from '../core/problem.ts';
 import { maxDepth } from '../tree/directories.ts';
 import type { EntryRecord, InodeRecord } from '../tree/records.ts';
@@ -145,16 +146,6 @@ export class BatchBuilder {
     return changes;
   }
 
-  #remember(id: InodeId): void {
-    this.#sent.delete(id);
-    this.#sent.add(id);
-    if (this.#sent.size <= maxSent) return;
-    for (const oldest of this.#sent) {
-      this.#sent.delete(oldest);
-      return;
-    }
-  }
-
   /** The replica has met this inode: before this stretch of the journal, or ahead of its turn. */
   #knows(record: InodeRecord, from: Seq): boolean {
     return record.bornSeq <= this.#whole || record.seq <= from || this.#early.has(`i${record.id}`);
@@ -207,7 +198,9 @@ export class BatchBuilder {
       if (read.kind === 'content') {
         const isSame = (isKnown && record.doubtful) || (record.touched && this.#sent.has(id));
         const content = isSame ? asSame(read.bytes) : inline(read.bytes);
-        this.#remember(id);
+        this.#sent.delete(id);
+        this.#sent.add(id);
+        dropOldest(this.#sent, maxSent);
         building.changes.push({
           type: 'inode',
           id,

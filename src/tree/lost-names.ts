@@ -2,6 +2,7 @@
 // reported under it by the kernel for as long as it is open.
 
 import type { InodeId } from '../core/attributes.ts';
+import { dropOldest } from '../core/drop-oldest.ts';
 import type { Name } from '../core/name.ts';
 
 /** Hard links that are removed while somebody writes through them are rare; the oldest are forgotten first. */
@@ -16,11 +17,7 @@ export class LostNames {
     const key = `${directory}/${name}`;
     this.#names.delete(key);
     this.#names.set(key, id);
-    if (this.#names.size <= maxNames) return;
-    for (const oldest of this.#names.keys()) {
-      this.#names.delete(oldest);
-      return;
-    }
+    dropOldest(this.#names, maxNames);
   }
 
   /** Which inode had the name last, as far as is known. */

@@ -249,7 +249,7 @@ export class Scanner {
     return entries;
   }
 
-  /** What was found in one go has ids in a row, and is read in a row; {} where it has not. */
+  /** What was found in one go has ids in a row, and is read in a row; nothing where it has not. */
   #inodesOf(entries: readonly EntryRecord[]): ReadonlyMap<InodeId, InodeRecord> {
     const inodes = new Map<InodeId, InodeRecord>();
     let least = Infinity;
