@@ -54,8 +54,6 @@ class Planner {
   readonly #operations: Operation[] = [];
   readonly #dead: ReadonlySet<InodeId>;
   readonly #unbuilt = new Map<InodeId, Unbuilt>();
-  /** Directories that this batch made: while they have no name, readers cannot see what is put into them. */
-  readonly #newDirectories = new Set<InodeId>();
   /** What each name mentioned in the batch is to become (0: nothing), until it has been dealt with. */
   readonly #wanted = new Map<InodeId, Map<Name, EntryChange>>();
   /** How many names still wait for an inode. */
@@ -190,7 +188,6 @@ class Planner {
     this.#do({ type: 'build', id, to, ...unbuilt });
     this.#records.put(id, unbuilt.attributes, unbuilt.contentSeq);
     if (unbuilt.attributes.kind === Kind.directory) {
-      this.#newDirectories.add(id);
       this.#touched.add(id);
     }
     if (to.at === 'name') this.#records.addName(id, to.parent, to.name);
@@ -235,8 +232,8 @@ class Planner {
       this.#placeFile(change);
       return 'done';
     }
-    // A directory that nobody sees yet is placed when it is filled.
-    if (!now && this.#newDirectories.has(id) && !this.#hasName(id)) return 'late';
+    // A directory that nobody sees is placed when it is filled.
+    if (!now && !this.#hasName(id)) return 'late';
     return this.#placeDirectory(change) ? 'done' : 'impossible';
   }
 
@@ -285,12 +282,14 @@ class Planner {
     for (let at: InodeId | undefined = place.parent; at !== undefined; at = this.#records.parentOf(at)) {
       const [named] = this.#records.inode(at)?.names ?? [];
       if (named === undefined) return at === rootId;
+      // It moves, and takes them along.
+      if ((this.#awaited.get(at) ?? 0) > 0) return true;
       if (this.#wantedAt(named) === 0) return false;
     }
     return true;
   }
 
-  /** Moves away what lies between `id` and the place below it that it is to move to, where the batch says whereto. */
+  /** Moves away what lies between `id` and the place below it that it is to move to, where the batch or one before it says whereto. */
   #freeFrom(id: InodeId, parent: InodeId): void {
     if (!this.#records.isAbove(id, parent)) return;
     const between: InodeId[] = [];
@@ -301,10 +300,10 @@ class Planner {
     ) {
       between.push(at);
     }
+    const entries = this.#batch.changes.filter((change) => change.type === 'entry');
+    const moves: readonly EntryChange[] = [...this.#deferred, ...entries];
     for (const directory of between.reverse()) {
-      for (const change of this.#batch.changes) {
-        if (change.type === 'entry' && change.id === directory) this.#entry(change, true);
-      }
+      for (const change of moves) if (change.id === directory) this.#entry(change, true);
     }
   }
 
@@ -480,9 +479,9 @@ class Planner {
     return at(first);
   }
 
-  /** No reader can see into the directory: this batch made it, and all above it up to one without a name. */
+  /** No reader can see into the directory: it has no name, or one of those above it has none. */
   #isHidden(directory: InodeId): boolean {
-    for (let id = directory; this.#newDirectories.has(id); ) {
+    for (let id = directory; id !== rootId; ) {
       const [place] = this.#records.inode(id)?.names ?? [];
       if (place === undefined) return true;
       id = place.parent;

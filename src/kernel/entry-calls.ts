@@ -34,17 +34,27 @@ export function openat(dirfd: number, name: ByteString, flags: number, mode = 0)
 const openHow = new BigInt64Array(new ArrayBuffer(24));
 const openHowWords = new Uint32Array(openHow.buffer);
 const openHowAddress = addressOf(openHow);
+const withoutLinks = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 
 /**
  * Opens a path of any depth below a directory, whatever others do to it meanwhile: no symlink is followed, nothing
  * above the directory is reached (I7). O_CLOEXEC is always added. The descriptor or -errno (ELOOP: a symlink; EXDEV: outside).
  */
 export function openBeneath(dirfd: number, path: ByteString, flags: number, mode = 0): number {
+  return openat2(dirfd, path, flags, mode, RESOLVE_BENEATH | withoutLinks);
+}
+
+/** Opens a path of any depth that holds no symlink. O_CLOEXEC is always added. The descriptor or -errno (ELOOP: a symlink). */
+export function openWithoutLinks(dirfd: number, path: ByteString, flags: number): number {
+  return openat2(dirfd, path, flags, 0, withoutLinks);
+}
+
+function openat2(dirfd: number, path: ByteString, flags: number, mode: number, resolve: number): number {
   const bad = first.set(path);
   if (bad < 0) return bad;
   openHowWords[0] = flags | O_CLOEXEC;
   openHowWords[2] = mode;
-  openHowWords[4] = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  openHowWords[4] = resolve;
   for (;;) {
     const result = syscall4(nr.openat2, dirfd, first.address, openHowAddress, 24);
     // RACE: EAGAIN says that a rename elsewhere made `..` uncertain; the kernel asks us to try again.

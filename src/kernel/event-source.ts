@@ -95,6 +95,8 @@ export interface EventSource extends Disposable {
    * listener. What `ownPids` (option at open) did has been left out.
    */
   read(maxEvents?: number): KernelEvent[];
+  /** The last `read` found the end of the kernel's queue: whatever had happened before it has been read. */
+  readonly isDrained: boolean;
   /** How many bytes the kernel's queue holds at this moment (FIONREAD), for the barrier. */
   queued(): number;
   close(): void;

@@ -84,6 +84,7 @@ export class FanotifySource implements EventSource {
   readonly #words = new Uint32Array(this.#buffer.buffer);
   readonly #address = addressOf(this.#buffer);
   #rootTouched: RootGone | undefined;
+  #isDrained = false;
   #closed = false;
 
   /**
@@ -128,15 +129,20 @@ export class FanotifySource implements EventSource {
     this.#marks.remove(tag);
   }
 
+  get isDrained(): boolean {
+    return this.#isDrained;
+  }
+
   read(maxEvents = 4096): KernelEvent[] {
     const events: KernelEvent[] = [];
     if (this.#root.changes(events)) this.#marks.forgetUnmounted();
-    for (let i = 0; i < maxBuffersPerRead && events.length < maxEvents; i++) {
+    this.#isDrained = false;
+    for (let i = 0; i < maxBuffersPerRead && events.length < maxEvents && !this.#isDrained; i++) {
       const length = syscall3(nr.read, this.#group, this.#address, bufferBytes);
+      this.#isDrained = length < bufferBytes - largestEventBytes;
       if (length === -EAGAIN) break;
       check(length, 'read events');
       this.#decode(length, events);
-      if (length < bufferBytes - largestEventBytes) break;
     }
     if (this.#rootTouched !== undefined) {
       this.#root.check(this.#rootTouched, events);

@@ -83,6 +83,7 @@ export class InotifySource implements EventSource {
   readonly #address = addressOf(this.#buffer);
   #held: HeldMove[] = [];
   #heldUntil: number | undefined;
+  #isDrained = false;
   #closed = false;
 
   /**
@@ -134,19 +135,24 @@ export class InotifySource implements EventSource {
     this.#unwatch(watch);
   }
 
+  get isDrained(): boolean {
+    return this.#isDrained;
+  }
+
   read(maxEvents = 4096): KernelEvent[] {
     const events: KernelEvent[] = [];
     this.#root?.changes(events);
     const held = this.#held;
     this.#held = [];
     let hasRead = false;
-    while (events.length < maxEvents) {
+    this.#isDrained = false;
+    while (events.length < maxEvents && !this.#isDrained) {
       const length = syscall3(nr.read, this.#instance, this.#address, bufferBytes);
+      this.#isDrained = length < bufferBytes - largestEventBytes;
       if (length === -EAGAIN) break;
       check(length, 'read events');
       hasRead = true;
       this.#decode(length, held, events);
-      if (length < bufferBytes - largestEventBytes) break;
     }
     // What was held back before had its second chance; what this read has brought waits for the next one.
     if (hasRead || performance.now() >= (this.#heldUntil ?? 0)) {

@@ -100,6 +100,10 @@ export class MixedSource implements EventSource {
     return event.type !== 'name' || event.name !== '' || this.#mountRoots.has(event.directory);
   }
 
+  get isDrained(): boolean {
+    return this.#fanotify.isDrained && this.#inotify?.isDrained !== false;
+  }
+
   queued(): number {
     return this.#fanotify.queued() + (this.#inotify?.queued() ?? 0);
   }

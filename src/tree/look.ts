@@ -1,6 +1,7 @@
 // Looking at one name: what is there now, against what the records say. The only place where the tree learns anything.
 
 import { type InodeId, Kind } from '../core/attributes.ts';
+import { dropOldest } from '../core/drop-oldest.ts';
 import type { ByteString, Name } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
 import { EACCES, ENOENT, ENOTDIR, ESTALE } from '../kernel/constants.ts';
@@ -54,6 +55,12 @@ const likelyForAnother = 1 << 17;
 /** No file system's clock is coarser (seconds): a file that has the ctime that was recorded may have been written since if that is so young. */
 const coarsestClockS = 2;
 
+/** So many times of change wait to be recorded; an inode whose one is dropped is compared by the next start's scan. */
+const maxNoted = 8192;
+
+/** When an inode last changed, as a look without a reason to send it has seen it. */
+type Noted = Pick<InodeRecord, 'ctimeS' | 'ctimeNs'>;
+
 /** One writer thread's eyes. Inside a store transaction. */
 export class Look {
   readonly #store: TreeStore;
@@ -66,6 +73,9 @@ export class Look {
   readonly #inherited = new Map<InodeId, number>();
   /** Inodes found under more names than they have; how many those are. */
   readonly #overlinked = new Map<InodeId, { readonly nlink: number; tries: number }>();
+  /** Of inodes that had no hint: since the last quiet moment, and before it. */
+  #noted = new Map<InodeId, Noted>();
+  #notedBefore = new Map<InodeId, Noted>();
   /** Sockets that listings showed and that were left out; whoever lists everything begins at 0. */
   sockets = 0;
   /** True while no event has come since the first scan began: nothing can be known under another name then. */
@@ -157,7 +167,8 @@ export class Look {
   #believed(record: InodeRecord, hints: number): number {
     const { ctimeS, ctimeNs } = this.#stat;
     const isOld = Math.abs(Date.now() / 1000 - ctimeS) > coarsestClockS;
-    const isUnchanged = record.ctimeS === ctimeS && record.ctimeNs === ctimeNs;
+    const seen = this.#noted.get(record.id) ?? this.#notedBefore.get(record.id) ?? record;
+    const isUnchanged = seen.ctimeS === ctimeS && seen.ctimeNs === ctimeNs;
     return isOld && isUnchanged ? hints & ~contentHints : hints;
   }
 
@@ -379,9 +390,14 @@ export class Look {
       record.gid !== stat.gid ||
       (hints & Hint.attributes) !== 0 ||
       (unwatched && inodeChanged);
-    if (!contentChanged && !attributesChanged && !inodeChanged && record.dev === stat.dev) return;
-    // A ctime that moved on without a hint is what a rename or link leaves behind: noted, but no change to send.
-    const seq = contentChanged || attributesChanged ? this.#editor.nextSeq() : record.seq;
+    if (!contentChanged && !attributesChanged) {
+      if (record.dev !== stat.dev) this.#editor.replace({ ...record, dev: stat.dev });
+      if (inodeChanged) this.#note(record.id, stat.ctimeS, stat.ctimeNs);
+      return;
+    }
+    this.#noted.delete(record.id);
+    this.#notedBefore.delete(record.id);
+    const seq = this.#editor.nextSeq();
     this.#editor.replace({
       ...record,
       ...observed(record.kind, stat, record.target),
@@ -390,5 +406,27 @@ export class Look {
       doubtful: contentChanged ? isDoubtful : record.doubtful,
       touched: contentChanged ? isTouched : record.touched,
     });
+  }
+
+  /**
+   * A ctime that moved on without a hint is what a rename or link leaves behind: no change to send, as a rule. But the event that
+   * tells of one may not have been read yet, and a kill would lose it: so that the next start's scan finds it then, the record gets
+   * this time only when all that the kernel had to tell by now has been looked at (I8).
+   */
+  #note(id: InodeId, ctimeS: number, ctimeNs: number): void {
+    this.#notedBefore.delete(id);
+    this.#noted.delete(id);
+    this.#noted.set(id, { ctimeS, ctimeNs });
+    dropOldest(this.#noted, maxNoted);
+  }
+
+  /** All events that the kernel had at this moment have been looked at: what was noted before the last such moment is certain. */
+  recordNoted(): void {
+    for (const [id, noted] of this.#notedBefore) {
+      const record = this.#editor.inode(id);
+      if (record !== undefined && record.links > 0) this.#editor.replace({ ...record, ...noted });
+    }
+    this.#notedBefore = this.#noted;
+    this.#noted = new Map();
   }
 }

@@ -20,7 +20,7 @@ export interface RecorderOptions {
   readonly store: TreeStore;
   /** The root, open (O_PATH suffices); stays the caller's. */
   readonly rootFd: number;
-  readonly source: Pick<EventSource, 'add' | 'remove' | 'queued'>;
+  readonly source: Pick<EventSource, 'add' | 'remove' | 'queued' | 'isDrained'>;
   /** Milliseconds of quiet after which a file that is held open counts as settled. Default 200. */
   readonly settleMs?: number;
   /** Milliseconds after which a file that never rests is recorded all the same. Default 2000. */
@@ -57,7 +57,7 @@ const attributesOfDirectory = Hint.attributes | Hint.directory;
  */
 export class Recorder implements Disposable {
   readonly #store: TreeStore;
-  readonly #source: Pick<EventSource, 'add' | 'remove' | 'queued'>;
+  readonly #source: Pick<EventSource, 'add' | 'remove' | 'queued' | 'isDrained'>;
   readonly #editor: TreeEditor;
   readonly #directories: Directories;
   readonly #look: Look;
@@ -82,6 +82,8 @@ export class Recorder implements Disposable {
   #isLost = false;
   #rescannedAt = -Infinity;
   #handings = 0;
+  /** The kernel's queue has been empty since the last round that ended with nothing left to look at. */
+  #hasDrained = false;
   #guarded = false;
   #hasWatchLimit = false;
   #rounds = 0;
@@ -156,6 +158,7 @@ export class Recorder implements Disposable {
 
   /** Takes in what the kernel said. Cheap: nothing is looked at yet. */
   feed(events: readonly KernelEvent[]): void {
+    if (this.#source.isDrained) this.#hasDrained = true;
     for (const event of events) {
       if (event.type === 'name' || event.type === 'rename') this.#hints.addEvent(event);
       else this.#condition(event);
@@ -417,6 +420,10 @@ export class Recorder implements Disposable {
     this.#sought.clear();
     this.#listAgain();
     this.#rounds += 1;
+    if (this.#hasDrained && this.#hints.size === 0) {
+      this.#hasDrained = false;
+      this.#look.recordNoted();
+    }
     if (!this.#scanner.inPass) return;
     this.#scanner.endPass();
     this.#look.nothingMoved = false;

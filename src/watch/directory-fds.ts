@@ -1,7 +1,9 @@
-// Descriptors of watched directories, for as long as there is work: opened step by step, so no path is too long and no
-// link is followed. All are closed before the thread sleeps: held, they would keep file systems from being unmounted.
+// Descriptors of watched directories, for as long as there is work: opened in one go, or step by step where a step is open already or the
+// path is too long; no link is followed. All are closed before the thread sleeps: held, they would keep file systems from being
+// unmounted.
 
 import type { ByteString } from '../core/name.ts';
+import { under } from '../core/under.ts';
 import {
   AT_FDCWD,
   EACCES,
@@ -14,7 +16,7 @@ import {
   O_PATH,
   O_RDONLY,
 } from '../kernel/constants.ts';
-import { close, openat } from '../kernel/entry-calls.ts';
+import { close, openat, openWithoutLinks } from '../kernel/entry-calls.ts';
 import { fstat, Stat } from '../kernel/stat.ts';
 import { identityOf } from './entry-code.ts';
 import type { Directory } from './shadow.ts';
@@ -72,11 +74,22 @@ export class DirectoryFds {
       }
       chain.push(at);
     }
+    if (isChecked && parentFd === AT_FDCWD && chain.length > 1) {
+      const fd = this.#openWhole(directory);
+      if (fd >= 0) return fd;
+    }
     for (let next = chain.pop(); next !== undefined; next = chain.pop()) {
       parentFd = this.#step(parentFd, next, isChecked);
       if (parentFd < 0) return parentFd;
     }
     return parentFd;
+  }
+
+  /** One call instead of two for each step. What fails here (a long path, an old kernel) is tried, and told, step by step. */
+  #openWhole(directory: Directory): number {
+    const path = under(this.rootPath, directory.path);
+    const fd = openWithoutLinks(AT_FDCWD, path, O_DIRECTORY | O_RDONLY | O_NONBLOCK);
+    return fd < 0 ? fd : this.#checked(directory, fd);
   }
 
   #openStep(parentFd: number, directory: Directory): number {
@@ -95,6 +108,11 @@ export class DirectoryFds {
       this.keep(directory, fd);
       return fd;
     }
+    return this.#checked(directory, fd);
+  }
+
+  /** Keeps the descriptor, or closes it and returns -errno when it is of another directory. */
+  #checked(directory: Directory, fd: number): number {
     // RACE: another directory may have taken the name since it was recorded; what we hold is checked, not the name.
     const result = fstat(fd, this.#stat);
     const isIt =

@@ -324,6 +324,8 @@ export function eventSourceContract(contract: EventSourceContract): void {
       expect(source.queued()).toBeGreaterThan(0);
       listener.untilCondition({ type: 'overflow' });
       listener.until('an empty queue', () => source.queued() === 0);
+      source.read();
+      expect(source.isDrained).toBe(true);
       writeFileSync(join(root, 'after'), '');
       listener.untilHints(rootTag, 'after', closedWrite);
     });
