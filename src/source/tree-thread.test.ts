@@ -85,11 +85,11 @@ describe.each(['fanotify', 'inotify'] as const)('TreeThread with %s', (monitor) 
     await expect(thread.barrier()).rejects.toMatchObject({ code: 'NOT_RUNNING' });
   });
 
-  test('barrier: holds what was written before it, also by a writer that has not closed', async () => {
+  test('barrier: holds what was written before it, also to a log that is not closed', async () => {
     const thread = await start({ monitor, settleMs: 60_000, hotFileMaxDelayMs: 60_000 });
     await thread.barrier();
     const store = reader();
-    const fd = openSync(join(root, 'log'), 'w');
+    const fd = openSync(join(root, 'log'), 'a');
     writeSync(fd, '12345');
     for (let i = 0; i < 500; i++) writeFileSync(join(root, `f${i}`), 'x');
     await thread.barrier();
@@ -102,7 +102,7 @@ describe.each(['fanotify', 'inotify'] as const)('TreeThread with %s', (monitor) 
   test('a file that is written to now and then is recorded when it rests', async () => {
     const thread = await start({ monitor, settleMs: 30 });
     await thread.barrier();
-    const fd = openSync(join(root, 'log'), 'w');
+    const fd = openSync(join(root, 'log'), 'a');
     writeSync(fd, '12345');
     const store = reader();
     await until(() => {

@@ -12,6 +12,10 @@ export interface HotFile {
   hints: number;
   /** A writer closed it under a name that it no longer has: it is complete as soon as it is found. */
   closed: boolean;
+  /** It is new, or shorter than it was: half of something, as long as its writer has not closed it. */
+  isUnfinished: boolean;
+  /** It is not due before, however quiet. */
+  notBefore: number;
   readonly since: number;
   last: number;
 }
@@ -48,19 +52,47 @@ export class HotFiles {
   }
 
   /** The file was written to, under this name, now. A new name for a known file replaces the old one. */
-  touch(key: string, directory: InodeId, name: Name, hints: number, now: number): void {
+  touch(
+    key: string,
+    directory: InodeId,
+    name: Name,
+    hints: number,
+    now: number,
+    isUnfinished: boolean,
+  ): void {
     let file = this.#byKey.get(key);
     if (file === undefined) {
-      file = { key, directory, name, hints, closed: false, since: now, last: now };
-      this.#byKey.set(key, file);
+      file = {
+        key,
+        directory,
+        name,
+        hints,
+        closed: false,
+        isUnfinished,
+        notBefore: -Infinity,
+        since: now,
+        last: now,
+      };
     } else {
       this.#dropName(file);
       file.directory = directory;
       file.name = name;
       file.hints |= hints;
       file.last = now;
+      file.isUnfinished ||= isUnfinished;
     }
-    this.#byName.set(`${directory}/${name}`, file);
+    this.#add(file);
+  }
+
+  /** Takes in again what `due` has given out. */
+  putBack(file: HotFile, notBefore: number): void {
+    file.notBefore = notBefore;
+    this.#add(file);
+  }
+
+  #add(file: HotFile): void {
+    this.#byKey.set(file.key, file);
+    this.#byName.set(`${file.directory}/${file.name}`, file);
     this.#earliest = Math.min(this.#earliest, this.#due(file));
   }
 
@@ -95,6 +127,7 @@ export class HotFiles {
   }
 
   #due(file: HotFile): number {
-    return Math.min(file.last + this.#options.settleMs, file.since + this.#options.hotFileMaxDelayMs);
+    const { settleMs, hotFileMaxDelayMs } = this.#options;
+    return Math.max(file.notBefore, Math.min(file.last + settleMs, file.since + hotFileMaxDelayMs));
   }
 }

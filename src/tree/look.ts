@@ -13,6 +13,7 @@ import type { TreeEditor } from './editor.ts';
 import type { HotFiles } from './hot-files.ts';
 import type { EntryRecord, InodeRecord } from './records.ts';
 import type { TreeStore } from './store.ts';
+import type { Uploads } from './uploads.ts';
 
 /**
  * `unknown`: it could not be told (a problem was reported), so nothing was recorded. `unreachable`: the directory is not where
@@ -41,6 +42,7 @@ export interface LookOptions {
   readonly editor: TreeEditor;
   readonly directories: Directories;
   readonly hot: HotFiles;
+  readonly uploads: Uploads;
   readonly listener: LookListener;
 }
 
@@ -67,6 +69,7 @@ export class Look {
   readonly #editor: TreeEditor;
   readonly #directories: Directories;
   readonly #hot: HotFiles;
+  readonly #uploads: Uploads;
   readonly #listener: LookListener;
   readonly #stat = new sys.Stat();
   /** Content or attribute hints that came under a name which its inode has lost: for whoever finds that inode. */
@@ -86,6 +89,7 @@ export class Look {
     this.#editor = options.editor;
     this.#directories = options.directories;
     this.#hot = options.hot;
+    this.#uploads = options.uploads;
     this.#listener = options.listener;
   }
 
@@ -253,8 +257,13 @@ export class Look {
     }
     const known = this.#find(kind);
     if (known !== undefined) return this.#found(known, directory, name, entry, hints, now);
-    if (now !== undefined && kind === Kind.file && this.#isBeingMade(directory, name, hints, now))
-      return 'present';
+    if (kind === Kind.file) {
+      const isHeld =
+        now === undefined
+          ? this.#isInHands(directory, dirfd, name)
+          : this.#isBeingMade(directory, name, hints, now);
+      if (isHeld) return 'present';
+    }
     let target = '';
     if (kind === Kind.symlink) {
       const read = sys.readlinkat(dirfd, name);
@@ -334,7 +343,7 @@ export class Look {
       return false;
     }
     if (hot === undefined && (hints & Hint.modified) === 0) return false;
-    this.#hot.touch(key, directory, name, hints, now);
+    this.#hot.touch(key, directory, name, hints, now, this.#stat.size < record.size);
     return true;
   }
 
@@ -349,7 +358,15 @@ export class Look {
       if (hot !== undefined) this.#hot.forget(hot);
       return false;
     }
-    this.#hot.touch(key, directory, name, hints, now);
+    this.#hot.touch(key, directory, name, hints, now, true);
+    return true;
+  }
+
+  /** The same for one that a listing shows: somebody has it open, and its being closed has not been told. */
+  #isInHands(directory: InodeId, dirfd: number, name: Name): boolean {
+    const { mtimeS, nlink } = this.#stat;
+    if (nlink > 1 || !this.#uploads.isInHands(dirfd, name, mtimeS, this.nothingMoved)) return false;
+    this.#hot.touch(this.#key(), directory, name, Hint.modified, performance.now(), true);
     return true;
   }
 

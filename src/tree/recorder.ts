@@ -9,12 +9,13 @@ import { countDirectories, watchLimit } from '../kernel/watch-limit.ts';
 import { Directories, maxDepth } from './directories.ts';
 import { TreeEditor } from './editor.ts';
 import { type Hinted, HintTable } from './hints.ts';
-import { HotFiles } from './hot-files.ts';
+import { type HotFile, HotFiles } from './hot-files.ts';
 import { Look } from './look.ts';
 import type { InodeRecord } from './records.ts';
 import { Scanner } from './scan.ts';
 import { baseSeq, guardAgainstMassDeletion } from './source-check.ts';
 import type { TreeStore } from './store.ts';
+import { Uploads } from './uploads.ts';
 
 export interface RecorderOptions {
   readonly store: TreeStore;
@@ -63,6 +64,7 @@ export class Recorder implements Disposable {
   readonly #look: Look;
   readonly #scanner: Scanner;
   readonly #hot: HotFiles;
+  readonly #uploads: Uploads;
   readonly #hints = new HintTable();
   readonly #onCondition: (condition: ConditionEvent) => void;
   readonly #limits: { readonly fraction: number; readonly count: number };
@@ -110,11 +112,13 @@ export class Recorder implements Disposable {
     };
     this.#editor = editor;
     this.#directories = directories;
+    this.#uploads = new Uploads(directories);
     this.#look = new Look({
       store: options.store,
       editor,
       directories,
       hot: this.#hot,
+      uploads: this.#uploads,
       listener: {
         list: (id, isNew) => this.#scanner.push(id, isNew),
         moved: (id) => {
@@ -160,8 +164,10 @@ export class Recorder implements Disposable {
   feed(events: readonly KernelEvent[]): void {
     if (this.#source.isDrained) this.#hasDrained = true;
     for (const event of events) {
-      if (event.type === 'name' || event.type === 'rename') this.#hints.addEvent(event);
-      else this.#condition(event);
+      if (event.type === 'name' || event.type === 'rename') {
+        this.#uploads.note(event);
+        this.#hints.addEvent(event);
+      } else this.#condition(event);
     }
   }
 
@@ -243,14 +249,27 @@ export class Recorder implements Disposable {
     return Math.min(this.#rescannedAt + rescanPauseMs, hot ?? Infinity);
   }
 
-  /** Files that are still written to are recorded as they are now, with the next `step`. */
+  /** Files that are still written to are recorded as they are now, with the next `step`; uploads are not (`Uploads`). */
   settleAll(now: number): void {
     this.#settle(now, true);
   }
 
   #settle(now: number, everything: boolean): void {
-    for (const file of this.#hot.due(now, everything)) {
-      this.#hints.add(file.directory, file.name, file.hints | Hint.closedWrite);
+    const due = this.#hot.due(now, everything);
+    const unfinished = due.filter((file) => file.isUnfinished);
+    const held = new Map<HotFile, number>();
+    if (unfinished.length > 0) {
+      this.#store.transaction(() => {
+        for (const file of unfinished) {
+          const until = this.#uploads.heldUntil(file, now);
+          if (until !== undefined) held.set(file, until);
+        }
+      });
+    }
+    for (const file of due) {
+      const until = held.get(file);
+      if (until === undefined) this.#hints.add(file.directory, file.name, file.hints | Hint.closedWrite);
+      else this.#hot.putBack(file, until);
     }
   }
 

@@ -69,12 +69,12 @@ test('what is uploaded by FTP is served by four web servers: whole, overwritten,
   await upload(versions[0] ?? '', 'new/page.html');
   await allServe('new/page.html', versions[0] ?? '');
 
-  // Overwritten in place, seven times, one of them slowly; readers poll every web server all the while.
+  // Overwritten in place, seven times, one of them for four seconds; readers poll every web server all the while.
   const stop = new AbortController();
   const whole = new Set(versions);
   const readers = webs.map((web) => readThroughout(`${web}/incoming/new/page.html`, whole, stop.signal));
   for (const [n, version] of versions.entries()) {
-    await upload(version, 'new/page.html', ...(n === 4 ? ['--limit-rate', '1500k'] : []));
+    await upload(version, 'new/page.html', ...(n === 4 ? ['--limit-rate', '400k'] : []));
     if (n % 2 === 0) await allServe('new/page.html', version);
   }
   await allServe('new/page.html', versions.at(-1) ?? '');

@@ -1,0 +1,134 @@
+// What is half of something is not recorded while its writer has it open (I2); a log is.
+
+import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
+import { rootId } from '../core/attributes.ts';
+import type { Name } from '../core/name.ts';
+import { AT_FDCWD, O_DIRECTORY, O_PATH } from '../kernel/constants.ts';
+import * as sys from '../kernel/sys.ts';
+import type { Directories } from './directories.ts';
+import { Uploads } from './uploads.ts';
+
+const name = (text: string): Name => text as Name;
+
+/** The size of the file as it is recorded; undefined: it is not. */
+function sizeOf(tree: RecordedTree, ...path: string[]): number | undefined {
+  return tree.store.transaction(() => {
+    let id: number = rootId;
+    for (const part of path) id = tree.store.entry(id, name(part))?.id ?? 0;
+    return tree.store.inode(id)?.size;
+  });
+}
+
+describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) => {
+  function started(): RecordedTree {
+    const tree = new RecordedTree({ monitor });
+    tree.start();
+    tree.settle();
+    return tree;
+  }
+
+  test('a new file that is open for writing is recorded when it is closed, however quiet it is', () => {
+    using tree = started();
+    const fd = openSync(join(tree.root, 'upload'), 'w');
+    for (const part of ['first', 'second']) {
+      writeSync(fd, part);
+      tree.settle();
+      expect(sizeOf(tree, 'upload')).toBeUndefined();
+    }
+    expect(tree.recorder.deadline).toBeGreaterThan(performance.now());
+    closeSync(fd);
+    tree.settle();
+    expect(sizeOf(tree, 'upload')).toBe(11);
+  });
+
+  test('a log that was just made is recorded while it is open', () => {
+    using tree = started();
+    const fd = openSync(join(tree.root, 'log'), 'a');
+    writeSync(fd, 'line\n');
+    tree.settle();
+    expect(sizeOf(tree, 'log')).toBe(5);
+    writeSync(fd, 'line\n');
+    tree.settle();
+    expect(sizeOf(tree, 'log')).toBe(10);
+    closeSync(fd);
+  });
+
+  test('a file that is uploaded again stays what it was until it is closed; a log that was cut short does not', () => {
+    using tree = started();
+    for (const file of ['page', 'log']) writeFileSync(join(tree.root, file), 'what was there');
+    tree.settle();
+    const page = openSync(join(tree.root, 'page'), 'w');
+    const log = openSync(join(tree.root, 'log'), 'a');
+    writeSync(page, 'new');
+    ftruncateSync(log);
+    tree.settle();
+    expect(sizeOf(tree, 'page')).toBe(14);
+    expect(sizeOf(tree, 'log')).toBe(0);
+    closeSync(page);
+    closeSync(log);
+    tree.settle();
+    expect(sizeOf(tree, 'page')).toBe(3);
+  });
+
+  test('a database that is written in place is recorded while it is open', () => {
+    using tree = started();
+    writeFileSync(join(tree.root, 'db'), 'four');
+    tree.settle();
+    const fd = openSync(join(tree.root, 'db'), 'r+');
+    writeSync(fd, 'longer');
+    tree.settle();
+    expect(sizeOf(tree, 'db')).toBe(6);
+    closeSync(fd);
+  });
+
+  test('an upload that a listing finds, in a folder that is new or at the start of fam, is left alone too', () => {
+    using tree = started();
+    mkdirSync(join(tree.root, 'folder'));
+    const fd = openSync(join(tree.root, 'folder/upload'), 'w');
+    writeSync(fd, 'half');
+    tree.settle();
+    expect(sizeOf(tree, 'folder', 'upload')).toBeUndefined();
+    tree.stop();
+    tree.start();
+    tree.settle();
+    expect(sizeOf(tree, 'folder')).toBe(0);
+    expect(sizeOf(tree, 'folder', 'upload')).toBeUndefined();
+    writeSync(fd, ' and half');
+    closeSync(fd);
+    tree.settle();
+    expect(sizeOf(tree, 'folder', 'upload')).toBe(13);
+  });
+});
+
+describe('Uploads.heldUntil', () => {
+  test('gives up an upload that stalls for a minute, or lasts for an hour', () => {
+    using tree = new RecordedTree();
+    const fd = openSync(join(tree.root, 'upload'), 'w');
+    const dirfd = sys.check(sys.openat(AT_FDCWD, tree.root, O_PATH | O_DIRECTORY), 'open');
+    const uploads = new Uploads({ open: () => dirfd } as unknown as Directories);
+    const file = {
+      key: '',
+      directory: rootId,
+      name: name('upload'),
+      hints: 0,
+      closed: false,
+      isUnfinished: true,
+      notBefore: 0,
+      since: 0,
+      last: 0,
+    };
+    expect(uploads.heldUntil(file, 1000)).toBe(1250);
+    expect(uploads.heldUntil(file, 59_999)).toBe(64_999);
+    expect(uploads.heldUntil(file, 60_000)).toBeUndefined();
+    expect(uploads.heldUntil({ ...file, last: 3_590_000 }, 3_599_999)).toBe(3_604_999);
+    expect(uploads.heldUntil({ ...file, last: 3_590_000 }, 3_600_000)).toBeUndefined();
+    expect(uploads.heldUntil({ ...file, closed: true }, 1000)).toBeUndefined();
+    expect(uploads.heldUntil({ ...file, isUnfinished: false }, 1000)).toBeUndefined();
+    closeSync(fd);
+    expect(uploads.heldUntil(file, 1000)).toBeUndefined();
+    sys.close(dirfd);
+  });
+});
