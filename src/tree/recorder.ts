@@ -46,6 +46,12 @@ const stepMs = 10;
 /** Rescans for want of a directory that nobody finds are at least so far apart. */
 const rescanPauseMs = 1000;
 
+/** A name that was found missing. */
+interface Gone extends Hinted {
+  /** The inode that the records had there. 0: nothing was hinted at. */
+  readonly former: InodeId;
+}
+
 const attributesOfDirectory = Hint.attributes | Hint.directory;
 
 /**
@@ -70,7 +76,7 @@ export class Recorder implements Disposable {
   readonly #limits: { readonly fraction: number; readonly count: number };
   #batch: Hinted[] = [];
   #next = 0;
-  #gone: Hinted[] = [];
+  #gone: Gone[] = [];
   /** Names in directories that were not where the records have them: looked at again when this round has found those. */
   #unreached: Hinted[] = [];
   readonly #touched = new Set<InodeId>();
@@ -136,7 +142,7 @@ export class Recorder implements Disposable {
       directories,
       look: this.#look,
       source: options.source,
-      onGone: (directory, name) => this.#gone.push({ directory, name, hints: 0, deferred: 0 }),
+      onGone: (directory, name) => this.#gone.push({ directory, name, hints: 0, deferred: 0, former: 0 }),
       onWatchLimit: () => this.#watchLimit(options.rootFd),
       onUnlisted: (directory) => this.#unlisted.set(directory, (this.#unlisted.get(directory) ?? 0) + 1),
     });
@@ -334,7 +340,8 @@ export class Recorder implements Disposable {
       return;
     }
     if (verdict === 'gone') {
-      if (!this.#hasMovedOn(directory, name)) this.#gone.push(item);
+      const former = this.#store.entry(directory, name)?.id ?? 0;
+      if (!this.#hasMovedOn(directory, name)) this.#gone.push({ ...item, former });
       const hot = this.#hot.findName(directory, name);
       if (hot !== undefined && (hints & Hint.closedWrite) !== 0) hot.closed = true;
     }
@@ -449,23 +456,23 @@ export class Recorder implements Disposable {
     this.#guarded = false;
   }
 
-  #bringDown(item: Hinted, now: number): void {
+  #bringDown(item: Gone, now: number): void {
     const { directory, hints } = item;
     if (item.name === '') return;
     const name: Name = item.name;
-    const entry = this.#store.entry(directory, name);
-    if (entry === undefined || entry.id === 0) return;
-    const record = this.#editor.inode(entry.id);
+    const record = this.#recordAt(directory, name);
     const isLast = record?.links === 1;
     if (isLast && (hints & Hint.moved) !== 0 && item.deferred === 0 && this.#source.queued() > 0) {
       // Its new name may be in the queue: one round more.
       this.#hints.add(directory, name, hints, 1);
       return;
     }
+    // What was hinted at is the affair of the inode that had the name, whoever has it by now.
+    if (item.former !== 0) this.#look.bequeath(item.former, hints);
+    if (record === undefined) return;
     // RACE: the name may have come back since it was found missing, in a long round even have been recorded again; then it
     // is a change like any other. One that comes back after this look has an event of its own in the queue.
     if (this.#look.atName(directory, name, 0, now) !== 'gone') return;
-    if (record !== undefined) this.#look.bequeath(record.id, hints);
     this.#editor.unlink(directory, name);
     this.#touched.add(directory);
   }
