@@ -85,7 +85,9 @@ program
 
 program
   .command('wait')
-  .description('wait until all that has happened until now is on every replica')
+  .description(
+    'wait until all that has happened until now is on every replica, but for uploads that are still open',
+  )
   .argument('[src]', 'the source of the mirror')
   .option('--state <dir>', 'its state folder')
   .option('--timeout <seconds>', 'give up after this long, exit code 40', '60')
