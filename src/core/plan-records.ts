@@ -12,6 +12,8 @@ interface MutableInode {
 
 export class PlanRecords {
   readonly #view: ReplicaView;
+  /** What the view has said: it is asked for the same directories again and again. null: nothing. */
+  readonly #viewed = new Map<InodeId, PlannedInode | null>();
   readonly inodes = new Map<InodeId, MutableInode | null>();
   readonly entries = new Map<InodeId, Map<Name, InodeId>>();
 
@@ -22,7 +24,17 @@ export class PlanRecords {
   inode(id: InodeId): PlannedInode | undefined {
     const changed = this.inodes.get(id);
     if (changed !== undefined) return changed ?? undefined;
-    return this.#view.inode(id);
+    return this.#before(id);
+  }
+
+  /** As it was when the plan began. */
+  #before(id: InodeId): PlannedInode | undefined {
+    let viewed = this.#viewed.get(id);
+    if (viewed === undefined) {
+      viewed = this.#view.inode(id) ?? null;
+      this.#viewed.set(id, viewed);
+    }
+    return viewed ?? undefined;
   }
 
   occupant(parent: InodeId, name: Name): InodeId {
@@ -92,7 +104,7 @@ export class PlanRecords {
   #mutable(id: InodeId): MutableInode | undefined {
     const changed = this.inodes.get(id);
     if (changed !== undefined) return changed ?? undefined;
-    const known = this.#view.inode(id);
+    const known = this.#before(id);
     if (known === undefined) return undefined;
     const copy: MutableInode = {
       attributes: known.attributes,

@@ -751,28 +751,27 @@ function follow(rounds: readonly Round[]): void {
   }
 }
 
+const plain = { cuts: [], owes: 0, knowsDead: 0, between: [], lag: false, settles: false };
 /** Histories that a random one is seldom like, each of which has failed. */
 const once: [Round[]][] = [
   // A folder that moves in the batch in which its old name is removed takes what is in it along.
   [
     [
       {
+        ...plain,
         steps: [
           [2, 0, 0, 0, 0],
           [2, 0, 10, 0, 0],
           [0, 0, 0, 0, 0],
         ],
         cuts: [0, 0, 0, 0, 0],
-        owes: 0,
-        knowsDead: 0,
         between: [
           [0, 7, 0, 0, 0],
           [2, 11, 1, 0, 0],
         ],
-        lag: false,
-        settles: false,
       },
       {
+        ...plain,
         steps: [
           [3, 3, 0, 4, 0],
           [5, 10, 0, 2, 1],
@@ -781,11 +780,6 @@ const once: [Round[]][] = [
           [0, 0, 0, 0, 0],
         ],
         cuts: [4],
-        owes: 0,
-        knowsDead: 0,
-        between: [],
-        lag: false,
-        settles: false,
       },
     ],
   ],
@@ -793,30 +787,21 @@ const once: [Round[]][] = [
   [
     [
       {
+        ...plain,
         steps: [
           [2, 0, 4, 0, 0],
           [0, 0, 0, 0, 0],
         ],
-        cuts: [],
-        owes: 0,
-        knowsDead: 0,
-        between: [],
-        lag: false,
-        settles: false,
       },
       {
+        ...plain,
         steps: [
           [2, 3, 0, 0, 0],
           [0, 0, 0, 0, 0],
         ],
-        cuts: [],
-        owes: 0,
-        knowsDead: 0,
-        between: [],
-        lag: false,
-        settles: false,
       },
       {
+        ...plain,
         steps: [
           [0, 11, 0, 0, 0],
           [5, 0, 0, 0, 1],
@@ -825,11 +810,6 @@ const once: [Round[]][] = [
           [0, 0, 0, 0, 0],
         ],
         cuts: [0, 2],
-        owes: 0,
-        knowsDead: 0,
-        between: [],
-        lag: false,
-        settles: false,
       },
     ],
   ],
@@ -837,37 +817,27 @@ const once: [Round[]][] = [
   [
     [
       {
+        ...plain,
         steps: [[0, 0, 1, 0, 0]],
         cuts: [0, 0],
-        owes: 0,
-        knowsDead: 0,
         between: [[2, 3, 0, 0, 0]],
-        lag: false,
-        settles: false,
       },
       {
+        ...plain,
         steps: [
           [3, 0, 4, 0, 11],
           [2, 0, 4, 0, 0],
         ],
         cuts: [0],
-        owes: 0,
-        knowsDead: 0,
         between: [[2, 10, 10, 0, 0]],
-        lag: false,
-        settles: false,
       },
       {
+        ...plain,
         steps: [
           [3, 6, 0, 0, 4],
           [5, 0, 0, 10, 4],
         ],
         cuts: [0],
-        owes: 0,
-        knowsDead: 0,
-        between: [],
-        lag: false,
-        settles: false,
       },
     ],
   ],

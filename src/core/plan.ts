@@ -187,9 +187,7 @@ class Planner {
     this.#unbuilt.delete(id);
     this.#do({ type: 'build', id, to, ...unbuilt });
     this.#records.put(id, unbuilt.attributes, unbuilt.contentSeq);
-    if (unbuilt.attributes.kind === Kind.directory) {
-      this.#touched.add(id);
-    }
+    if (unbuilt.attributes.kind === Kind.directory) this.#touched.add(id);
     if (to.at === 'name') this.#records.addName(id, to.parent, to.name);
   }
 

@@ -12,10 +12,10 @@ import {
   O_RDWR,
   O_WRONLY,
 } from './constants.ts';
-import { read } from './content-calls.ts';
 import { readDirectory } from './directory.ts';
 import { close, openat, readlinkat } from './entry-calls.ts';
 import { syscall3 } from './ffi.ts';
+import { readProc } from './proc.ts';
 import { Stat, statx } from './stat.ts';
 import { nr } from './syscall-numbers.ts';
 
@@ -50,7 +50,6 @@ export interface Writer {
   readonly mode: WriteMode;
 }
 
-const infoBytes = Buffer.from(new ArrayBuffer(1024));
 const stat = new Stat();
 
 /**
@@ -60,7 +59,7 @@ const stat = new Stat();
  * @param most gives up after so many descriptors: the search takes some 3 us for each
  */
 export function writerOf(
-  inode: Pick<Stat, 'dev' | 'inoHigh' | 'inoLow'>,
+  inode: Stat,
   name: ByteString,
   pids: Iterable<number>,
   most: number,
@@ -86,7 +85,7 @@ export function writerOf(
 
 function modeIn(
   pid: number,
-  inode: Pick<Stat, 'dev' | 'inoHigh' | 'inoLow'>,
+  inode: Stat,
   name: ByteString,
   left: { descriptors: number },
 ): WriteMode | undefined {
@@ -97,22 +96,19 @@ function modeIn(
     left.descriptors -= 1;
     // Only what has the name is asked what it is: that may hang where a server on the network does not answer.
     const path = readlinkat(fds, fd);
-    if (typeof path === 'number' || !path.endsWith(`/${name}`)) return left.descriptors > 0;
-    if (statx(fds, fd, stat, 0) < 0) return true;
-    if (stat.inoLow !== inode.inoLow || stat.inoHigh !== inode.inoHigh || stat.dev !== inode.dev) return true;
-    found = modeOf(pid, fd) ?? found;
-    return found !== 'anywhere';
+    const isNamedSo = typeof path !== 'number' && path.endsWith(`/${name}`);
+    if (isNamedSo && statx(fds, fd, stat, 0) === 0 && stat.isSameInode(inode)) {
+      found = modeOf(pid, fd) ?? found;
+    }
+    return found !== 'anywhere' && left.descriptors > 0;
   });
   close(fds);
   return found;
 }
 
 function modeOf(pid: number, fd: string): WriteMode | undefined {
-  const info = openat(AT_FDCWD, `/proc/${pid}/fdinfo/${fd}`, O_RDONLY);
-  if (info < 0) return undefined;
-  const length = read(info, infoBytes);
-  close(info);
-  const flags = /^flags:\s*([0-7]+)/m.exec(infoBytes.toString('latin1', 0, Math.max(0, length)))?.[1];
+  const info = readProc(`/proc/${pid}/fdinfo/${fd}`);
+  const flags = /^flags:\s*([0-7]+)/m.exec(info?.toString('latin1') ?? '')?.[1];
   if (flags === undefined) return undefined;
   const value = Number.parseInt(flags, 8);
   if ((value & (O_WRONLY | O_RDWR)) === 0) return undefined;

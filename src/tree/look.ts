@@ -1,7 +1,6 @@
 // Looking at one name: what is there now, against what the records say. The only place where the tree learns anything.
 
 import { type InodeId, Kind } from '../core/attributes.ts';
-import { dropOldest } from '../core/drop-oldest.ts';
 import type { ByteString, Name } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
 import { EACCES, ENOENT, ENOTDIR, ESTALE } from '../kernel/constants.ts';
@@ -11,6 +10,7 @@ import { kindOf, newInode, observed } from './attributes-of.ts';
 import { type Directories, isObject, maxDepth } from './directories.ts';
 import type { TreeEditor } from './editor.ts';
 import type { HotFiles } from './hot-files.ts';
+import { NotedTimes } from './noted-times.ts';
 import type { EntryRecord, InodeRecord } from './records.ts';
 import type { TreeStore } from './store.ts';
 import type { Uploads } from './uploads.ts';
@@ -57,12 +57,6 @@ const likelyForAnother = 1 << 17;
 /** No file system's clock is coarser (seconds): a file that has the ctime that was recorded may have been written since if that is so young. */
 const coarsestClockS = 2;
 
-/** So many times of change wait to be recorded; an inode whose one is dropped is compared by the next start's scan. */
-const maxNoted = 8192;
-
-/** When an inode last changed, as a look without a reason to send it has seen it. */
-type Noted = Pick<InodeRecord, 'ctimeS' | 'ctimeNs'>;
-
 /** One writer thread's eyes. Inside a store transaction. */
 export class Look {
   readonly #store: TreeStore;
@@ -76,9 +70,7 @@ export class Look {
   readonly #inherited = new Map<InodeId, number>();
   /** Inodes found under more names than they have; how many those are. */
   readonly #overlinked = new Map<InodeId, { readonly nlink: number; tries: number }>();
-  /** Of inodes that had no hint: since the last quiet moment, and before it. */
-  #noted = new Map<InodeId, Noted>();
-  #notedBefore = new Map<InodeId, Noted>();
+  readonly #noted = new NotedTimes();
   /** Sockets that listings showed and that were left out; whoever lists everything begins at 0. */
   sockets = 0;
   /** True while no event has come since the first scan began: nothing can be known under another name then. */
@@ -171,7 +163,7 @@ export class Look {
   #believed(record: InodeRecord, hints: number): number {
     const { ctimeS, ctimeNs } = this.#stat;
     const isOld = Math.abs(Date.now() / 1000 - ctimeS) > coarsestClockS;
-    const seen = this.#noted.get(record.id) ?? this.#notedBefore.get(record.id) ?? record;
+    const seen = this.#noted.find(record.id) ?? record;
     const isUnchanged = seen.ctimeS === ctimeS && seen.ctimeNs === ctimeNs;
     return isOld && isUnchanged ? hints & ~contentHints : hints;
   }
@@ -409,11 +401,10 @@ export class Look {
       (unwatched && inodeChanged);
     if (!contentChanged && !attributesChanged) {
       if (record.dev !== stat.dev) this.#editor.replace({ ...record, dev: stat.dev });
-      if (inodeChanged) this.#note(record.id, stat.ctimeS, stat.ctimeNs);
+      if (inodeChanged) this.#noted.note(record.id, stat);
       return;
     }
-    this.#noted.delete(record.id);
-    this.#notedBefore.delete(record.id);
+    this.#noted.forget(record.id);
     const seq = this.#editor.nextSeq();
     this.#editor.replace({
       ...record,
@@ -425,25 +416,11 @@ export class Look {
     });
   }
 
-  /**
-   * A ctime that moved on without a hint is what a rename or link leaves behind: no change to send, as a rule. But the event that
-   * tells of one may not have been read yet, and a kill would lose it: so that the next start's scan finds it then, the record gets
-   * this time only when all that the kernel had to tell by now has been looked at (I8).
-   */
-  #note(id: InodeId, ctimeS: number, ctimeNs: number): void {
-    this.#notedBefore.delete(id);
-    this.#noted.delete(id);
-    this.#noted.set(id, { ctimeS, ctimeNs });
-    dropOldest(this.#noted, maxNoted);
-  }
-
-  /** All events that the kernel had at this moment have been looked at: what was noted before the last such moment is certain. */
+  /** All events that the kernel had at this moment have been looked at (`NotedTimes`). */
   recordNoted(): void {
-    for (const [id, noted] of this.#notedBefore) {
+    for (const [id, noted] of this.#noted.take()) {
       const record = this.#editor.inode(id);
       if (record !== undefined && record.links > 0) this.#editor.replace({ ...record, ...noted });
     }
-    this.#notedBefore = this.#noted;
-    this.#noted = new Map();
   }
 }

@@ -8,7 +8,6 @@ import { whyNotMountable } from '../../test/contract/filesystems.ts';
 import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
 import { rootId } from '../core/attributes.ts';
-import type { Name } from '../core/name.ts';
 
 const reason = whyNotMountable('ext4');
 
@@ -29,12 +28,6 @@ function takeLoopDevice(image: string): void {
   onTestFinished(() => {
     run('losetup', '-d', device);
   });
-}
-
-function idOf(tree: RecordedTree, ...path: string[]): number {
-  return tree.store.transaction(() =>
-    path.reduce<number>((id, part) => tree.store.entry(id, part as Name)?.id ?? 0, rootId),
-  );
 }
 
 describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
@@ -78,12 +71,12 @@ describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
       tree.start();
       tree.settle();
       expect(tree.differences()).toEqual([]);
-      const page = idOf(tree, 'below', 'folder', 'page');
+      const page = tree.idOf('below/folder/page');
       expect(page).toBeGreaterThan(0);
 
       writeFileSync(join(point, 'folder/live'), 'two');
       tree.settle();
-      expect(idOf(tree, 'below', 'folder', 'live')).toBeGreaterThan(0);
+      expect(tree.idOf('below/folder/live')).toBeGreaterThan(0);
 
       unmount();
       await heard(tree, 'unmounted');
@@ -91,7 +84,7 @@ describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
       writeFileSync(join(tree.root, 'beside'), 'changed');
       tree.recorder.rescan(rootId);
       tree.settle();
-      expect(idOf(tree, 'below', 'folder', 'page')).toBe(page);
+      expect(tree.idOf('below/folder/page')).toBe(page);
 
       mount();
       await heard(tree, 'mounted');
@@ -100,14 +93,14 @@ describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
       renameSync(join(point, 'folder/page'), join(point, 'moved'));
       tree.settle();
       expect(tree.differences()).toEqual([]);
-      expect(idOf(tree, 'below', 'moved')).toBe(page);
+      expect(tree.idOf('below/moved')).toBe(page);
     });
 
     test('keeps its ids under another device number, also after a restart', async () => {
       const { tree, image, mount, unmount } = mounted();
       tree.start();
       tree.settle();
-      const page = idOf(tree, 'below', 'folder', 'page');
+      const page = tree.idOf('below/folder/page');
       const { head } = tree.store;
       tree.stop();
       unmount();
@@ -115,7 +108,7 @@ describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
       mount();
       tree.start();
       tree.settle();
-      expect(idOf(tree, 'below', 'folder', 'page')).toBe(page);
+      expect(tree.idOf('below/folder/page')).toBe(page);
       expect(tree.differences()).toEqual([]);
       // Nothing has changed that a replica would have to be told of.
       expect(tree.store.head).toBe(head);
@@ -125,13 +118,13 @@ describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
       const { tree, point, unmount } = mounted();
       tree.start();
       tree.settle();
-      const page = idOf(tree, 'below', 'folder', 'page');
+      const page = tree.idOf('below/folder/page');
       tree.stop();
       unmount();
       expect(readdirSync(point)).toEqual([]);
       tree.start();
       tree.settle();
-      expect(idOf(tree, 'below', 'folder', 'page')).toBe(page);
+      expect(tree.idOf('below/folder/page')).toBe(page);
       expect(tree.problems).toContainEqual({ path: 'below', action: 'read', code: 'unmounted' });
     });
   },

@@ -3,14 +3,6 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
 
-/** A folder whose listing takes several steps keeps the round open. */
-function openLongRound(tree: RecordedTree): void {
-  mkdirSync(join(tree.base, 'large'));
-  for (let n = 0; n < 6000; n++) writeFileSync(join(tree.base, 'large', String(n)), '');
-  renameSync(join(tree.base, 'large'), join(tree.root, 'large'));
-  tree.turn();
-}
-
 test('TreeStore.isSettled is false while an inode that has lost its name may still be found under another', () => {
   using tree = new RecordedTree();
   const at = (path: string): string => join(tree.root, path);
@@ -18,7 +10,7 @@ test('TreeStore.isSettled is false while an inode that has lost its name may sti
   tree.start();
   tree.settle();
   expect(tree.store.isSettled).toBe(true);
-  openLongRound(tree);
+  tree.openLongRound();
   renameSync(at('folder'), join(tree.base, 'aside'));
   mkdirSync(at('folder'));
   tree.turn();
@@ -40,7 +32,7 @@ test('TreeStore.isMoving is true while a folder that has lost its name may live 
   tree.start();
   tree.settle();
   expect(tree.store.isMoving).toBe(false);
-  openLongRound(tree);
+  tree.openLongRound();
   renameSync(at('folder'), join(tree.base, 'aside'));
   mkdirSync(at('folder'));
   tree.turn();
@@ -61,7 +53,7 @@ test('TreeStore.isMoving: a folder that was renamed is under its new name at onc
   mkdirSync(join(tree.root, 'folder'));
   tree.start();
   tree.settle();
-  openLongRound(tree);
+  tree.openLongRound();
   renameSync(join(tree.root, 'folder'), join(tree.root, 'renamed'));
   tree.turn();
   expect(tree.recorder.busy).toBe(true);

@@ -24,17 +24,8 @@ import { describe, expect, test } from 'vitest';
 import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
 import { Kind, rootId } from '../core/attributes.ts';
-import type { Name } from '../core/name.ts';
 import { AT_FDCWD, RENAME_EXCHANGE } from '../kernel/constants.ts';
 import * as sys from '../kernel/sys.ts';
-
-const name = (text: string): Name => text as Name;
-
-function idOf(tree: RecordedTree, path: string): number {
-  return tree.store.transaction(() =>
-    path.split('/').reduce((id, part) => tree.store.entry(id, name(part))?.id ?? 0, rootId as number),
-  );
-}
 
 describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) => {
   function started(prepare: (root: string) => void = () => {}): RecordedTree {
@@ -55,7 +46,7 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     expect(tree.differences()).toEqual([]);
     expect([...tree.store.journal(0)]).toEqual([]);
     expect(tree.store.head).toBe(1);
-    expect(idOf(tree, 'a/f')).toBe(idOf(tree, 'a/b/g'));
+    expect(tree.idOf('a/f')).toBe(tree.idOf('a/b/g'));
   });
 
   test('a rename of a folder is two changes and its own times, whatever hangs below it', () => {
@@ -63,12 +54,12 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
       mkdirSync(join(root, 'a/b'), { recursive: true });
       for (let i = 0; i < 100; i++) writeFileSync(join(root, 'a/b', `f${i}`), 'x');
     });
-    const id = idOf(tree, 'a');
+    const id = tree.idOf('a');
     const before = tree.store.head;
     renameSync(join(tree.root, 'a'), join(tree.root, 'z'));
     tree.settle();
     expect(tree.differences()).toEqual([]);
-    expect(idOf(tree, 'z')).toBe(id);
+    expect(tree.idOf('z')).toBe(id);
     const changes = tree.store.transaction(() => [...tree.store.journal(before)]);
     expect(changes.map((c) => (c.type === 'inode' ? `inode ${c.id}` : c.name))).toEqual([
       'z',
@@ -82,13 +73,13 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
 
   test('replaced by rename: the name never has a tombstone, the old inode is dead', () => {
     using tree = started((root) => writeFileSync(join(root, 'page'), 'old'));
-    const old = idOf(tree, 'page');
+    const old = tree.idOf('page');
     writeFileSync(join(tree.root, '.page.tmp'), 'new');
     renameSync(join(tree.root, '.page.tmp'), join(tree.root, 'page'));
     tree.settle();
     expect(tree.differences()).toEqual([]);
     expect(tree.store.transaction(() => tree.store.inode(old)?.links)).toBe(0);
-    expect(idOf(tree, 'page')).not.toBe(old);
+    expect(tree.idOf('page')).not.toBe(old);
   });
 
   test('exchange: both inodes live on under the other name', () => {
@@ -97,14 +88,14 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
       mkdirSync(join(root, 'b'));
       writeFileSync(join(root, 'b/f'), '1');
     });
-    const [a, b] = [idOf(tree, 'a'), idOf(tree, 'b')];
+    const [a, b] = [tree.idOf('a'), tree.idOf('b')];
     sys.check(
       sys.renameat2(AT_FDCWD, join(tree.root, 'a'), AT_FDCWD, join(tree.root, 'b'), RENAME_EXCHANGE),
       'exchange',
     );
     tree.settle();
     expect(tree.differences()).toEqual([]);
-    expect([idOf(tree, 'a'), idOf(tree, 'b')]).toEqual([b, a]);
+    expect([tree.idOf('a'), tree.idOf('b')]).toEqual([b, a]);
   });
 
   test('a folder that is deleted leaves one tombstone, and nothing below it', () => {
@@ -137,23 +128,23 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     const fd = openSync(join(tree.root, 'hot'), 'w');
     writeSync(fd, 'x');
     for (let i = 0; i < 5; i++) tree.turn();
-    expect(idOf(tree, 'hot')).toBe(0);
+    expect(tree.idOf('hot')).toBe(0);
     expect(tree.recorder.deadline).toBeGreaterThan(performance.now());
     renameSync(join(tree.root, 'hot'), join(tree.root, 'renamed'));
     for (let i = 0; i < 5; i++) tree.turn();
     sys.poll([], 10);
     for (let i = 0; i < 5; i++) tree.turn();
-    expect(idOf(tree, 'renamed')).toBe(0);
+    expect(tree.idOf('renamed')).toBe(0);
     closeSync(fd);
     for (let i = 0; i < 5; i++) tree.turn();
-    expect(idOf(tree, 'renamed')).toBeGreaterThan(0);
+    expect(tree.idOf('renamed')).toBeGreaterThan(0);
     tree.settle();
     expect(tree.differences()).toEqual([]);
   });
 
   test('same size, same time: a second write within the clock tick is a change of content', () => {
     using tree = started((root) => writeFileSync(join(root, 'f'), '1'));
-    const id = idOf(tree, 'f');
+    const id = tree.idOf('f');
     const { atime, mtime } = lstatSync(join(tree.root, 'f'));
     writeFileSync(join(tree.root, 'f'), '2');
     utimesSync(join(tree.root, 'f'), atime, mtime);
@@ -172,7 +163,7 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
       writeFileSync(join(root, 'f'), '1');
       linkSync(join(root, 'f'), join(root, 'g'));
     });
-    const id = idOf(tree, 'g');
+    const id = tree.idOf('g');
     const fd = openSync(join(tree.root, 'f'), 'r+');
     rmSync(join(tree.root, 'f'));
     tree.settle();
@@ -213,23 +204,23 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
       linkSync(join(root, 'f'), join(root, 'g'));
     });
     const at = (name: string): string => join(tree.root, name);
-    const id = idOf(tree, 'f');
+    const id = tree.idOf('f');
     rmSync(at('f'));
     const fd = openSync(at('f'), 'w');
     writeSync(fd, 'half');
     tree.turn();
     expect(tree.recorder.busy).toBe(false);
-    expect(idOf(tree, 'f')).toBe(id);
+    expect(tree.idOf('f')).toBe(id);
     closeSync(fd);
     tree.settle();
-    expect(idOf(tree, 'f')).not.toBe(id);
+    expect(tree.idOf('f')).not.toBe(id);
     expect(tree.differences()).toEqual([]);
   });
 
   test('a rotated log does not change with each line of the new one', async () => {
     using tree = started((root) => writeFileSync(join(root, 'log'), 'old'));
     const at = (name: string): string => join(tree.root, name);
-    const id = idOf(tree, 'log');
+    const id = tree.idOf('log');
     renameSync(at('log'), at('log.1'));
     tree.settle();
     writeFileSync(at('log'), 'first\n');
@@ -251,13 +242,13 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
       // More than are kept open: nothing holds the folder any more.
       for (let n = 0; n < 600; n++) mkdirSync(join(root, `z${n}`));
     });
-    const id = idOf(tree, 'a/b/f');
+    const id = tree.idOf('a/b/f');
     const before = tree.store.transaction(() => tree.store.inode(id)?.seq ?? 0);
     execFileSync('setfattr', ['-n', 'user.color', '-v', 'green', join(tree.root, 'a/b/f')]);
     renameSync(join(tree.root, 'a/b/f'), join(tree.root, 'g'));
     rmSync(join(tree.root, 'a'), { recursive: true });
     tree.settle();
-    expect(idOf(tree, 'g')).toBe(id);
+    expect(tree.idOf('g')).toBe(id);
     expect(tree.store.transaction(() => tree.store.inode(id)?.seq)).toBeGreaterThan(before);
     expect(tree.differences()).toEqual([]);
   });

@@ -9,7 +9,7 @@ import { countDirectories, watchLimit } from '../kernel/watch-limit.ts';
 import { Directories, maxDepth } from './directories.ts';
 import { TreeEditor } from './editor.ts';
 import { type Hinted, HintTable } from './hints.ts';
-import { type HotFile, HotFiles } from './hot-files.ts';
+import { HotFiles } from './hot-files.ts';
 import { Look } from './look.ts';
 import type { InodeRecord } from './records.ts';
 import { Scanner } from './scan.ts';
@@ -262,21 +262,14 @@ export class Recorder implements Disposable {
 
   #settle(now: number, everything: boolean): void {
     const due = this.#hot.due(now, everything);
-    const unfinished = due.filter((file) => file.isUnfinished);
-    const held = new Map<HotFile, number>();
-    if (unfinished.length > 0) {
-      this.#store.transaction(() => {
-        for (const file of unfinished) {
-          const until = this.#uploads.heldUntil(file, now);
-          if (until !== undefined) held.set(file, until);
-        }
-      });
-    }
-    for (const file of due) {
-      const until = held.get(file);
-      if (until === undefined) this.#hints.add(file.directory, file.name, file.hints | Hint.closedWrite);
-      else this.#hot.putBack(file, until);
-    }
+    if (due.length === 0) return;
+    this.#store.transaction(() => {
+      for (const file of due) {
+        const until = this.#uploads.heldUntil(file, now);
+        if (until === undefined) this.#hints.add(file.directory, file.name, file.hints | Hint.closedWrite);
+        else this.#hot.putBack(file, until);
+      }
+    });
   }
 
   /**
@@ -340,8 +333,8 @@ export class Recorder implements Disposable {
       return;
     }
     if (verdict === 'gone') {
-      const former = this.#store.entry(directory, name)?.id ?? 0;
-      if (!this.#hasMovedOn(directory, name)) this.#gone.push({ ...item, former });
+      const record = this.#recordAt(directory, name);
+      if (!this.#hasMovedOn(directory, name, record)) this.#gone.push({ ...item, former: record?.id ?? 0 });
       const hot = this.#hot.findName(directory, name);
       if (hot !== undefined && (hints & Hint.closedWrite) !== 0) hot.closed = true;
     }
@@ -352,8 +345,7 @@ export class Recorder implements Disposable {
    * A name that a directory has left which was seen under another one: that is settled at once, so that nobody has to wait for the
    * end of the round to know where the directory is. RACE: if it has come back meanwhile, that has an event of its own.
    */
-  #hasMovedOn(directory: InodeId, name: Name): boolean {
-    const record = this.#recordAt(directory, name);
+  #hasMovedOn(directory: InodeId, name: Name, record: InodeRecord | undefined): boolean {
     if (record?.kind !== Kind.directory || record.links < 2) return false;
     this.#editor.unlink(directory, name);
     this.#touched.add(directory);

@@ -16,17 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { RecordedTree, type RecordedTreeOptions } from '../../test/support/tree/recorded-tree.ts';
-import { rootId } from '../core/attributes.ts';
-import type { Name } from '../core/name.ts';
 import { workerFile } from '../runtime/worker-file.ts';
-
-const name = (text: string): Name => text as Name;
-
-function idOf(tree: RecordedTree, path: string): number {
-  return tree.store.transaction(() =>
-    path.split('/').reduce((id, part) => tree.store.entry(id, name(part))?.id ?? 0, rootId as number),
-  );
-}
 
 /** Records a tree, stops, lets `change` happen while nobody watches, starts again and settles. */
 function restarted(
@@ -40,7 +30,7 @@ function restarted(
   tree.settle();
   const ids = new Map<string, number>();
   const idBefore = (path: string): number => ids.get(path) ?? 0;
-  for (const path of ['a', 'a/f', 'a/g', 'b', 'f', 'a/b', 'a/b/c']) ids.set(path, idOf(tree, path));
+  for (const path of ['a', 'a/f', 'a/g', 'b', 'f', 'a/b', 'a/b/c']) ids.set(path, tree.idOf(path));
   const head = tree.store.head;
   tree.stop();
   change(tree.root, tree);
@@ -74,9 +64,9 @@ describe('restart scan', () => {
     using _ = tree;
     tree.settle();
     expect(tree.differences()).toEqual([]);
-    expect(idOf(tree, 'b/later')).toBe(idBefore('a/f'));
-    expect(idOf(tree, 'a/b/earlier')).toBe(idBefore('f'));
-    expect(idOf(tree, 'c')).toBe(idBefore('a/b/c'));
+    expect(tree.idOf('b/later')).toBe(idBefore('a/f'));
+    expect(tree.idOf('a/b/earlier')).toBe(idBefore('f'));
+    expect(tree.idOf('c')).toBe(idBefore('a/b/c'));
   });
 
   test('a parent that became its own grandchild', () => {
@@ -87,8 +77,8 @@ describe('restart scan', () => {
     using _ = tree;
     tree.settle();
     expect(tree.differences()).toEqual([]);
-    expect(idOf(tree, 'top')).toBe(idBefore('a/b'));
-    expect(idOf(tree, 'top/c/a')).toBe(idBefore('a'));
+    expect(tree.idOf('top')).toBe(idBefore('a/b'));
+    expect(tree.idOf('top/c/a')).toBe(idBefore('a'));
   });
 
   test('content changed and mtime put back by hand: the content is news', () => {
@@ -132,8 +122,8 @@ describe('restart scan', () => {
     using _ = tree;
     tree.settle();
     expect(tree.differences()).toEqual([]);
-    expect(idOf(tree, 'b/f2')).toBe(idBefore('f'));
-    expect(idOf(tree, 'b/g2')).toBe(idBefore('a/g'));
+    expect(tree.idOf('b/f2')).toBe(idBefore('f'));
+    expect(tree.idOf('b/g2')).toBe(idBefore('a/g'));
   });
 
   test('the root is empty, or another one: refused, nothing recorded; trusted: recorded', () => {
@@ -184,7 +174,7 @@ describe('restart scan', () => {
     small(tree.root);
     tree.start();
     tree.settle();
-    const id = idOf(tree, 'a/f');
+    const id = tree.idOf('a/f');
     renameSync(join(tree.root, 'a/f'), join(tree.root, 'b/moved'));
     chmodSync(join(tree.root, 'f'), 0o600);
     mkdirSync(join(tree.root, 'new/deep'), { recursive: true });
@@ -192,7 +182,7 @@ describe('restart scan', () => {
     tree.recorder.feed([{ type: 'overflow' }]);
     tree.settle();
     expect(tree.differences()).toEqual([]);
-    expect(idOf(tree, 'b/moved')).toBe(id);
+    expect(tree.idOf('b/moved')).toBe(id);
   });
 });
 

@@ -8,19 +8,7 @@ import { rootId } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
 import { AT_FDCWD, O_DIRECTORY, O_PATH } from '../kernel/constants.ts';
 import * as sys from '../kernel/sys.ts';
-import type { Directories } from './directories.ts';
 import { Uploads } from './uploads.ts';
-
-const name = (text: string): Name => text as Name;
-
-/** The size of the file as it is recorded; undefined: it is not. */
-function sizeOf(tree: RecordedTree, ...path: string[]): number | undefined {
-  return tree.store.transaction(() => {
-    let id: number = rootId;
-    for (const part of path) id = tree.store.entry(id, name(part))?.id ?? 0;
-    return tree.store.inode(id)?.size;
-  });
-}
 
 describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) => {
   function started(): RecordedTree {
@@ -36,12 +24,12 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     for (const part of ['first', 'second']) {
       writeSync(fd, part);
       tree.settle();
-      expect(sizeOf(tree, 'upload')).toBeUndefined();
+      expect(tree.recordOf('upload')?.size).toBeUndefined();
     }
     expect(tree.recorder.deadline).toBeGreaterThan(performance.now());
     closeSync(fd);
     tree.settle();
-    expect(sizeOf(tree, 'upload')).toBe(11);
+    expect(tree.recordOf('upload')?.size).toBe(11);
   });
 
   test('a log that was just made is recorded while it is open', () => {
@@ -49,10 +37,10 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     const fd = openSync(join(tree.root, 'log'), 'a');
     writeSync(fd, 'line\n');
     tree.settle();
-    expect(sizeOf(tree, 'log')).toBe(5);
+    expect(tree.recordOf('log')?.size).toBe(5);
     writeSync(fd, 'line\n');
     tree.settle();
-    expect(sizeOf(tree, 'log')).toBe(10);
+    expect(tree.recordOf('log')?.size).toBe(10);
     closeSync(fd);
   });
 
@@ -65,12 +53,12 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     writeSync(page, 'new');
     ftruncateSync(log);
     tree.settle();
-    expect(sizeOf(tree, 'page')).toBe(14);
-    expect(sizeOf(tree, 'log')).toBe(0);
+    expect(tree.recordOf('page')?.size).toBe(14);
+    expect(tree.recordOf('log')?.size).toBe(0);
     closeSync(page);
     closeSync(log);
     tree.settle();
-    expect(sizeOf(tree, 'page')).toBe(3);
+    expect(tree.recordOf('page')?.size).toBe(3);
   });
 
   test('a database that is written in place is recorded while it is open', () => {
@@ -80,7 +68,7 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     const fd = openSync(join(tree.root, 'db'), 'r+');
     writeSync(fd, 'longer');
     tree.settle();
-    expect(sizeOf(tree, 'db')).toBe(6);
+    expect(tree.recordOf('db')?.size).toBe(6);
     closeSync(fd);
   });
 
@@ -90,16 +78,16 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     const fd = openSync(join(tree.root, 'folder/upload'), 'w');
     writeSync(fd, 'half');
     tree.settle();
-    expect(sizeOf(tree, 'folder', 'upload')).toBeUndefined();
+    expect(tree.recordOf('folder/upload')?.size).toBeUndefined();
     tree.stop();
     tree.start();
     tree.settle();
-    expect(sizeOf(tree, 'folder')).toBe(0);
-    expect(sizeOf(tree, 'folder', 'upload')).toBeUndefined();
+    expect(tree.recordOf('folder')?.size).toBe(0);
+    expect(tree.recordOf('folder/upload')?.size).toBeUndefined();
     writeSync(fd, ' and half');
     closeSync(fd);
     tree.settle();
-    expect(sizeOf(tree, 'folder', 'upload')).toBe(13);
+    expect(tree.recordOf('folder/upload')?.size).toBe(13);
   });
 });
 
@@ -108,11 +96,11 @@ describe('Uploads.heldUntil', () => {
     using tree = new RecordedTree();
     const fd = openSync(join(tree.root, 'upload'), 'w');
     const dirfd = sys.check(sys.openat(AT_FDCWD, tree.root, O_PATH | O_DIRECTORY), 'open');
-    const uploads = new Uploads({ open: () => dirfd } as unknown as Directories);
+    const uploads = new Uploads({ open: () => dirfd });
     const file = {
       key: '',
       directory: rootId,
-      name: name('upload'),
+      name: 'upload' as Name,
       hints: 0,
       closed: false,
       isUnfinished: true,

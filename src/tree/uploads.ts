@@ -32,13 +32,13 @@ const recentAtFirstS = 2;
 
 /** One thread's. */
 export class Uploads {
-  readonly #directories: Directories;
+  readonly #directories: Pick<Directories, 'open'>;
   readonly #stat = new sys.Stat();
   /** Processes that have written lately, the last one last. */
   readonly #writers = new Set<number>();
   #lastWriter = 0;
 
-  constructor(directories: Directories) {
+  constructor(directories: Pick<Directories, 'open'>) {
     this.#directories = directories;
   }
 

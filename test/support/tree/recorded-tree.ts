@@ -1,16 +1,18 @@
 // A real folder, recorded in this thread by the real event source, for tests that want to step through it.
 
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Kind, rootId } from '../../../src/core/attributes.ts';
+import { type InodeId, Kind, rootId } from '../../../src/core/attributes.ts';
+import type { Name } from '../../../src/core/name.ts';
 import type { Problem } from '../../../src/core/problem.ts';
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY } from '../../../src/kernel/constants.ts';
-import type { ConditionEvent, EventSource } from '../../../src/kernel/event-source.ts';
+import type { ConditionEvent, EventSource, KernelEvent } from '../../../src/kernel/event-source.ts';
 import { openEventSource } from '../../../src/kernel/open-event-source.ts';
 import * as sys from '../../../src/kernel/sys.ts';
 import { kindOf } from '../../../src/tree/attributes-of.ts';
 import { Recorder, type RecorderOptions } from '../../../src/tree/recorder.ts';
+import type { InodeRecord } from '../../../src/tree/records.ts';
 import { admitRoot } from '../../../src/tree/source-check.ts';
 import { TreeStore } from '../../../src/tree/store.ts';
 
@@ -75,17 +77,20 @@ export class RecordedTree implements Disposable {
     this.#recorder.startScan(isFirst, options.trusted ?? false);
   }
 
-  /** One read of the kernel's queue and one step. */
-  turn(): void {
-    this.recorder.feed(this.source.read());
+  /**
+   * One read of the kernel's queue and one step.
+   * @param isHeard what of it is told; the rest is lost
+   */
+  turn(isHeard: (event: KernelEvent) => boolean = () => true): void {
+    this.recorder.feed(this.source.read().filter(isHeard));
     this.recorder.step();
   }
 
-  /** Until nothing is left to record, files still being written included. */
-  settle(): void {
+  /** Turns until nothing is left to record, files still being written included. */
+  settle(isHeard?: (event: KernelEvent) => boolean): void {
     const deadline = performance.now() + 30_000;
     for (let quiet = 0; quiet < 2; ) {
-      this.turn();
+      this.turn(isHeard);
       const { pendingUntil } = this.source;
       if (pendingUntil !== undefined) sys.poll([], Math.max(0, pendingUntil - performance.now()) + 1);
       const busy = this.recorder.busy || this.source.queued() > 0 || pendingUntil !== undefined;
@@ -93,6 +98,30 @@ export class RecordedTree implements Disposable {
       if (!busy) this.recorder.settleAll(performance.now());
       if (performance.now() > deadline) throw new Error('the recorder does not come to rest');
     }
+  }
+
+  /** Begins a round that takes several steps: a folder with many names appears. */
+  openLongRound(): void {
+    const aside = join(this.base, 'large');
+    mkdirSync(aside);
+    for (let n = 0; n < 6000; n++) writeFileSync(join(aside, String(n)), '');
+    renameSync(aside, join(this.root, 'large'));
+    this.turn();
+  }
+
+  /** What a path relative to the root is recorded as; 0: nothing. */
+  idOf(path: string): InodeId {
+    return this.store.transaction(() => {
+      let id: InodeId = rootId;
+      // A test gives names.
+      for (const part of path.split('/')) id = this.store.entry(id, part as Name)?.id ?? 0;
+      return id;
+    });
+  }
+
+  recordOf(path: string): InodeRecord | undefined {
+    const id = this.idOf(path);
+    return this.store.transaction(() => this.store.inode(id));
   }
 
   stop(): void {
