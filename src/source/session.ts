@@ -479,7 +479,9 @@ export class Session {
     const { contentSeq } = record;
     // What the replica has not been told of yet comes with its own record.
     if (record.seq <= from) {
-      this.#sendExtra([{ type: 'inode', id, attributes, contentSeq, content: { from: 'none' } }]);
+      // With its names: a replica that could not place it when it came has kept nothing of it but that it is pending.
+      const inode: Change = { type: 'inode', id, attributes, contentSeq, content: { from: 'none' } };
+      this.#sendExtra(this.#builder.withNames([inode], record));
       this.#unread.sent(id, this.#inFlight.sentBytes);
     } else this.#unread.drop(id);
     return true;

@@ -1,11 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { readXattrs } from '../../test/oracle/xattrs.ts';
 import { ReplicaPair } from '../../test/support/replica-pair.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
+import { type InodeId, rootId } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
+import { openHome } from '../replica/home.ts';
+import { TreeStore } from '../tree/store.ts';
 import { UnreadAttributes } from './unread-attributes.ts';
 
 const setColor = (path: string, color: string): Buffer =>
@@ -83,6 +86,48 @@ test.each(['folder', 'file'])(
     expect(readXattrs(pair.replica)).toEqual(xattrs);
   },
 );
+
+test('a folder that waits for its xattrs arrives with its name, where the replica could not keep what it had of it', () => {
+  const pair = new ReplicaPair(tempFolder('fam-unread', '/dev/shm'));
+  onTestFinished(() => pair.close());
+  const at = (path: string): string => join(pair.source, 'mounted', path);
+  mkdirSync(at(''));
+  execFileSync('mount', ['-t', 'tmpfs', 'none', at('')]);
+  onTestFinished(() => {
+    execFileSync('umount', ['-l', at('')]);
+  });
+  mkdirSync(at('outer/inner'), { recursive: true });
+  setColor(at('outer/inner'), 'green');
+  pair.record();
+  renameSync(at('outer'), at('moved'));
+  pair.connect();
+  forget(pair.replica, ['mounted', 'outer', 'inner']);
+  pair.record();
+  pair.connect({}, undefined, () => {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
+    return true;
+  });
+  expect([...readXattrs(pair.replica).keys()]).toEqual(['mounted/moved/inner']);
+});
+
+/** Takes a folder from a replica and from its records, as a batch does in which nobody knows its parent. */
+function forget(replica: string, path: readonly string[]): void {
+  rmdirSync(join(replica, ...path));
+  const home = openHome(replica);
+  const store = TreeStore.open(home.state, { journal: false });
+  let id: InodeId = rootId;
+  let parent: InodeId = rootId;
+  for (const name of path) {
+    parent = id;
+    id = store.entry(parent, name as Name)?.id ?? 0;
+  }
+  store.transaction(() => {
+    store.removeEntry(parent, path.at(-1) as Name);
+    store.removeInode(id);
+  });
+  store.close();
+  home.close();
+}
 
 test('xattrs that were set while a content that never held still was on its way arrive after it', () => {
   const pair = new ReplicaPair(tempFolder('fam-unread', '/dev/shm'));

@@ -3,7 +3,7 @@
 
 import { type InodeId, rootId } from '../core/attributes.ts';
 import type { ByteString } from '../core/name.ts';
-import { ENOENT, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from '../kernel/constants.ts';
+import { ENOENT, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY } from '../kernel/constants.ts';
 import * as sys from '../kernel/sys.ts';
 import type { InodeRecord } from './records.ts';
 
@@ -33,6 +33,8 @@ export class Directories implements Disposable {
   readonly #rootDev: number;
   /** undefined: this process may not open by handle (CAP_DAC_READ_SEARCH), or the file system has none. */
   readonly #handleOf: HandleOf | undefined;
+  /** The one of #open that `openToList` has opened and nobody has listed yet. */
+  #unlisted: InodeId = 0;
   /** Those of #open that are on other file systems than the root. */
   readonly #foreign = new Set<InodeId>();
 
@@ -60,7 +62,7 @@ export class Directories implements Disposable {
       this.#open.set(id, cached);
       return cached;
     }
-    const byHandle = this.#openByHandle(id);
+    const byHandle = this.#openByHandle(id, O_PATH);
     if (byHandle >= 0) return byHandle;
     const missing: InodeRecord[] = [];
     let fd = this.#rootFd;
@@ -82,12 +84,34 @@ export class Directories implements Disposable {
     return fd;
   }
 
-  #openByHandle(id: InodeId): number {
+  /**
+   * The same for a directory that is going to be listed: where it can be opened by its handle, one descriptor serves for everything
+   * (`takeToList`).
+   */
+  openToList(id: InodeId): number {
+    if (id !== rootId && !this.#open.has(id)) {
+      const fd = this.#openByHandle(id, O_RDONLY);
+      if (fd >= 0) {
+        this.#unlisted = id;
+        return fd;
+      }
+    }
+    return this.open(id);
+  }
+
+  /** Whether `openToList` has just opened the directory by its handle, for reading. Says so once. */
+  takeToList(id: InodeId): boolean {
+    const isToList = this.#unlisted === id;
+    this.#unlisted = 0;
+    return isToList;
+  }
+
+  #openByHandle(id: InodeId, access: typeof O_PATH | typeof O_RDONLY): number {
     const handle = this.#handleOf?.(id);
     const record = handle === undefined ? undefined : this.#recordOf(id);
     // A handle belongs to its file system: what is mounted below the root is reached by name.
     if (handle === undefined || record === undefined || record.dev !== this.#rootDev) return -ENOENT;
-    const fd = sys.openByHandleAt(this.#rootFd, handle, O_PATH | O_DIRECTORY);
+    const fd = sys.openByHandleAt(this.#rootFd, handle, access | O_DIRECTORY);
     if (fd < 0) return fd;
     if (sys.fstat(fd, this.#stat) < 0 || !isObject(record, this.#stat)) {
       sys.close(fd);

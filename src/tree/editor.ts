@@ -107,6 +107,8 @@ export class TreeEditor {
     record.seq = seq;
     record.contentSeq = seq;
     this.#store.addInode(record);
+    // A directory is listed next: read again and again, and written once more.
+    if (record.kind === Kind.directory) this.#drafts.set(record.id, { record, stored: record });
     this.#giveEntry({ parent, name, id: record.id, seq: base ?? this.#store.nextSeq() }, before);
     return record;
   }
@@ -252,7 +254,7 @@ export class TreeEditor {
   #write(id: InodeId): void {
     const draft = this.#drafts.get(id);
     if (draft === undefined) return;
-    this.#store.putInode(draft.record, draft.stored);
+    if (draft.record !== draft.stored) this.#store.putInode(draft.record, draft.stored);
     this.#drafts.delete(id);
   }
 

@@ -13,7 +13,7 @@ export interface Hinted {
   deferred: number;
 }
 
-/** Pure. Order of first mention is kept. */
+/** Pure. */
 export class HintTable {
   #items = new Map<string, Hinted>();
 
@@ -40,10 +40,15 @@ export class HintTable {
     }
   }
 
-  /** Everything, in order; the table is empty afterwards. */
+  /** Everything, directory by directory, each in the order of first mention; the table is empty afterwards. */
   take(): Hinted[] {
-    const all = [...this.#items.values()];
+    const byDirectory = new Map<InodeId, Hinted[]>();
+    for (const item of this.#items.values()) {
+      const others = byDirectory.get(item.directory);
+      if (others === undefined) byDirectory.set(item.directory, [item]);
+      else others.push(item);
+    }
     this.#items.clear();
-    return all;
+    return [...byDirectory.values()].flat();
   }
 }

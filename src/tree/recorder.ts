@@ -82,6 +82,10 @@ export class Recorder implements Disposable {
   readonly #touched = new Set<InodeId>();
   /** Directories that could not be opened in this round, and how often their names were looked at for that. */
   readonly #sought = new Map<InodeId, number>();
+  /** Those of them whose names are being looked at, until `#reachAgain`. */
+  readonly #seeking = new Set<InodeId>();
+  /** Directories that had left the tree when names in them were to be looked at, and so were not: listed if they turn up in this round. */
+  readonly #left = new Set<InodeId>();
   /** Directories that could not be listed, and how often that was tried. */
   readonly #unlisted = new Map<InodeId, number>();
   /** Directories that we may not look into: tried again when the permissions of any directory change. */
@@ -323,6 +327,10 @@ export class Recorder implements Disposable {
   #lookAt(item: Hinted, now: number): void {
     const { directory, name, hints } = item;
     if (this.#denied.size > 0 && (hints & attributesOfDirectory) === attributesOfDirectory) this.#tryDenied();
+    if (this.#seeking.has(directory)) {
+      this.#unreached.push(item);
+      return;
+    }
     if (name === '') {
       if (this.#look.atSelf(directory, hints) === 'unreachable') this.#unreached.push(item);
       return;
@@ -356,8 +364,10 @@ export class Recorder implements Disposable {
   #reachAgain(): boolean {
     const unreached = this.#unreached;
     this.#unreached = [];
+    this.#seeking.clear();
     for (const item of unreached) {
       if (this.#hasLeft(item.directory)) {
+        this.#left.add(item.directory);
         if (item.name !== '') this.#leaveBehind(item.directory, item.name, item.hints);
         continue;
       }
@@ -365,6 +375,13 @@ export class Recorder implements Disposable {
       else this.#isLost = true;
     }
     return this.#next < this.#batch.length;
+  }
+
+  /** True when a directory has to be listed that had left the tree, and is there again under another name. */
+  #listReturned(): boolean {
+    for (const id of this.#left) if (!this.#hasLeft(id)) this.#scanner.push(id, false);
+    this.#left.clear();
+    return this.#scanner.busy;
   }
 
   /** The name has left the tree with its directory: if its inode has another one, what was hinted at is that one's. */
@@ -408,8 +425,13 @@ export class Recorder implements Disposable {
     }
   }
 
-  /** Looks where the directory was last: has it gone, or moved, that tells. Names that chase each other do not keep us here for ever. */
+  /**
+   * Looks where the directory was last: has it gone, or moved, that tells. Once for all names in it: a folder that is removed has many.
+   * Names that chase each other do not keep us here for ever.
+   */
   #seek(record: InodeRecord): void {
+    if (this.#seeking.has(record.id)) return;
+    this.#seeking.add(record.id);
     const times = (this.#sought.get(record.id) ?? 0) + 1;
     this.#sought.set(record.id, times);
     if (times > maxRetries || record.name === '') this.#isLost = true;
@@ -433,6 +455,7 @@ export class Recorder implements Disposable {
       this.#handings += 1;
       return;
     }
+    if (this.#listReturned()) return;
     this.#editor.bury();
     this.#handings = 0;
     this.#sought.clear();

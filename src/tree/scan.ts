@@ -3,7 +3,7 @@
 
 import { type InodeId, Kind, type Seq } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
-import { ENOSPC, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../kernel/constants.ts';
+import { ENOENT, ENOSPC, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../kernel/constants.ts';
 import type { EventSource } from '../kernel/event-source.ts';
 import * as sys from '../kernel/sys.ts';
 import type { Directories } from './directories.ts';
@@ -35,15 +35,11 @@ interface Listing {
   next: number;
   /** Names up to here have been compared with the store's. */
   reached: Name | '';
-  readonly isNew: boolean;
+  /** The store has no entries of it yet but those that this listing has made. */
+  isBlank: boolean;
   /** Seq of what is found here, without journal; undefined: each its own. */
   readonly base: Seq | undefined;
   readonly children: InodeId[];
-}
-
-interface Waiting {
-  readonly id: InodeId;
-  readonly isNew: boolean;
 }
 
 /** Names looked at between two glances at the clock. */
@@ -59,7 +55,9 @@ export class Scanner {
   readonly #onGone: (directory: InodeId, name: Name) => void;
   readonly #onWatchLimit: () => void;
   readonly #onUnlisted: (directory: InodeId) => void;
-  readonly #stack: Waiting[] = [];
+  readonly #stack: InodeId[] = [];
+  /** Those that wait for their first listing: the store has no entries of them, for no event tells of a directory that is not watched. */
+  readonly #blank = new Set<InodeId>();
   #listing: Listing | undefined;
   /** The pass that compares whole subtrees: directories it has listed. undefined: only new directories are listed. */
   #pass: IdSet | undefined;
@@ -100,11 +98,11 @@ export class Scanner {
     } else {
       this.#pass.clear();
       if (this.#listing !== undefined) {
-        this.#stack.push({ id: this.#listing.id, isNew: false });
+        this.#stack.push(this.#listing.id);
         this.#listing = undefined;
       }
     }
-    this.#stack.unshift({ id: top, isNew: false });
+    this.#stack.unshift(top);
   }
 
   /** The pass is a first scan: what was not put there by an event is recorded with this seq, without journal. */
@@ -120,13 +118,14 @@ export class Scanner {
 
   /** A directory that was just found. `isNew`: the store has no entries of it. */
   push(id: InodeId, isNew: boolean): void {
-    if (this.#listing !== undefined && this.#pass !== undefined)
-      this.#listing.children.push(isNew ? -id : id);
-    else this.#stack.push({ id, isNew });
+    if (isNew) this.#blank.add(id);
+    if (this.#listing !== undefined && this.#pass !== undefined) this.#listing.children.push(id);
+    else this.#stack.push(id);
   }
 
   /** Works until `isOver` says so or all is listed. */
   step(isOver: () => boolean): void {
+    if (this.#listing !== undefined && !this.#look.nothingMoved) this.#listing.isBlank = false;
     while (this.busy && !this.#editor.isFull) {
       if (this.#listing === undefined) this.#begin();
       else this.#slice(this.#listing);
@@ -135,21 +134,24 @@ export class Scanner {
   }
 
   #begin(): void {
-    const top = this.#stack.pop();
-    if (top === undefined) return;
-    const { id } = top;
+    const id = this.#stack.pop();
+    if (id === undefined) return;
+    const isBlank = this.#blank.delete(id);
     if (this.#pass?.add(id) === false) return;
     const record = this.#editor.inode(id);
     if (record === undefined || record.links === 0) return;
-    const dirfd = this.#directories.open(id);
+    const dirfd = this.#directories.openToList(id);
     if (dirfd < 0) {
       this.#pass?.delete(id);
       this.#onUnlisted(id);
       this.#look.atSelf(id, 0, dirfd);
       return;
     }
+    const isToList = this.#directories.takeToList(id);
+    // Opened by its handle: that is the one which has been noted.
+    if (!isToList) this.#noteHandle(dirfd, id);
     this.#watch(dirfd, id);
-    const names = this.#names(dirfd, id);
+    const names = isToList ? this.#read(dirfd, id) : this.#names(dirfd, id);
     if (names === undefined) return;
     this.#look.atSelf(id, 0, dirfd);
     this.directories += 1;
@@ -158,7 +160,7 @@ export class Scanner {
       names,
       next: 0,
       reached: '',
-      isNew: top.isNew,
+      isBlank,
       base: this.#baseOf(record),
       children: [],
     };
@@ -170,10 +172,13 @@ export class Scanner {
     return this.#base;
   }
 
-  #watch(dirfd: number, id: InodeId): void {
+  #noteHandle(dirfd: number, id: InodeId): void {
     const found = sys.nameToHandleAt(dirfd, '');
     if (typeof found !== 'number' && this.#store.handleOf(id) !== found.handle)
       this.#store.putHandle(id, found.handle);
+  }
+
+  #watch(dirfd: number, id: InodeId): void {
     try {
       this.#source.add(dirfd, id);
     } catch (error) {
@@ -187,16 +192,23 @@ export class Scanner {
   #names(dirfd: number, id: InodeId): Name[] | undefined {
     const fd = sys.openat(dirfd, '.', O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
-      this.#look.failed(id, '', 'list', fd);
+      if (fd !== -ENOENT) this.#look.failed(id, '', 'list', fd);
       return undefined;
     }
+    const names = this.#read(fd, id);
+    sys.close(fd);
+    return names;
+  }
+
+  /** The same through a descriptor that can be read, and has not been. */
+  #read(fd: number, id: InodeId): Name[] | undefined {
     const names: Name[] = [];
     const rc = sys.readDirectory(fd, (name) => {
       names.push(name);
     });
-    sys.close(fd);
     if (rc < 0) {
-      this.#look.failed(id, '', 'list', rc);
+      // One that has just been removed cannot be listed: the event of that tells.
+      if (rc !== -ENOENT) this.#look.failed(id, '', 'list', rc);
       return undefined;
     }
     return names.sort(byBytes);
@@ -216,8 +228,7 @@ export class Scanner {
     const end = Math.min(listing.next + sliceNames, names.length);
     const isLast = end === names.length;
     const upTo = isLast ? undefined : names[end - 1];
-    const recorded =
-      listing.isNew && this.#look.nothingMoved ? [] : this.#recorded(id, listing.reached, upTo);
+    const recorded = listing.isBlank ? [] : this.#recorded(id, listing.reached, upTo);
     const inodes = this.#inodesOf(recorded);
     let at = 0;
     for (let i = listing.next; i < end; i++) {
@@ -281,19 +292,15 @@ export class Scanner {
     if (this.#pass === undefined || entry === undefined || entry.id === 0 || verdict !== 'present') return;
     const record = this.#editor.inode(entry.id, stored);
     const last = listing.children.at(-1);
-    if (record?.kind === Kind.directory && record.links > 0 && last !== record.id && last !== -record.id) {
+    if (record?.kind === Kind.directory && record.links > 0 && last !== record.id)
       listing.children.push(record.id);
-    }
   }
 
   #finish(listing: Listing): void {
     this.#listing = undefined;
     const record = this.#editor.inode(listing.id);
     if (record !== undefined && !record.listed) this.#editor.replace({ ...record, listed: true });
-    for (let i = listing.children.length - 1; i >= 0; i--) {
-      const child = listing.children[i] ?? 0;
-      this.#stack.push({ id: Math.abs(child), isNew: child < 0 });
-    }
+    for (const child of listing.children.reverse()) this.#stack.push(child);
   }
 }
 
