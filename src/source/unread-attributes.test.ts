@@ -27,6 +27,25 @@ function movedPair(prepare: (at: (path: string) => string, pair: ReplicaPair) =>
   return pair;
 }
 
+/** A pair whose source has another file system in it: what is mounted there is reached by names, and so is not found while they change. */
+function mountedPair(): { pair: ReplicaPair; at: (path: string) => string } {
+  const pair = new ReplicaPair(tempFolder('fam-unread', '/dev/shm'));
+  onTestFinished(() => pair.close());
+  const at = (path: string): string => join(pair.source, 'mounted', path);
+  mkdirSync(at(''));
+  execFileSync('mount', ['-t', 'tmpfs', 'none', at('')]);
+  onTestFinished(() => {
+    execFileSync('umount', ['-l', at('')]);
+  });
+  return { pair, at };
+}
+
+/** The next attempt is a moment later. */
+function aMomentLater(): boolean {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
+  return true;
+}
+
 test('xattrs of a folder whose parent is moved before they are read arrive after the move is recorded', () => {
   const pair = movedPair((at, made) => {
     mkdirSync(at('outer/inner'), { recursive: true });
@@ -58,15 +77,7 @@ test('xattrs are never those of another folder that took the name', () => {
 test.each(['folder', 'file'])(
   'xattrs of a %s that could not be read before the connection was lost arrive with the next one',
   (kind) => {
-    const pair = new ReplicaPair(tempFolder('fam-unread', '/dev/shm'));
-    onTestFinished(() => pair.close());
-    const at = (path: string): string => join(pair.source, 'mounted', path);
-    // What is mounted below the root is reached by its names, not by handle, and so is not found while they change.
-    mkdirSync(at(''));
-    execFileSync('mount', ['-t', 'tmpfs', 'none', at('')]);
-    onTestFinished(() => {
-      execFileSync('umount', ['-l', at('')]);
-    });
+    const { pair, at } = mountedPair();
     mkdirSync(at('outer'));
     if (kind === 'folder') mkdirSync(at('outer/inner'));
     else writeFileSync(at('outer/inner'), 'x');
@@ -76,11 +87,7 @@ test.each(['folder', 'file'])(
     pair.connect();
     expect(readXattrs(pair.replica).size).toBe(0);
     pair.record();
-    // The next attempt is a moment later.
-    pair.connect({}, undefined, () => {
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
-      return true;
-    });
+    pair.connect({}, undefined, aMomentLater);
     const xattrs = readXattrs(pair.source);
     expect([...xattrs.keys()]).toEqual(['mounted/moved/inner']);
     expect(readXattrs(pair.replica)).toEqual(xattrs);
@@ -88,14 +95,7 @@ test.each(['folder', 'file'])(
 );
 
 test('a folder that waits for its xattrs arrives with its name, where the replica could not keep what it had of it', () => {
-  const pair = new ReplicaPair(tempFolder('fam-unread', '/dev/shm'));
-  onTestFinished(() => pair.close());
-  const at = (path: string): string => join(pair.source, 'mounted', path);
-  mkdirSync(at(''));
-  execFileSync('mount', ['-t', 'tmpfs', 'none', at('')]);
-  onTestFinished(() => {
-    execFileSync('umount', ['-l', at('')]);
-  });
+  const { pair, at } = mountedPair();
   mkdirSync(at('outer/inner'), { recursive: true });
   setColor(at('outer/inner'), 'green');
   pair.record();
@@ -103,10 +103,7 @@ test('a folder that waits for its xattrs arrives with its name, where the replic
   pair.connect();
   forget(pair.replica, ['mounted', 'outer', 'inner']);
   pair.record();
-  pair.connect({}, undefined, () => {
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
-    return true;
-  });
+  pair.connect({}, undefined, aMomentLater);
   expect([...readXattrs(pair.replica).keys()]).toEqual(['mounted/moved/inner']);
 });
 
@@ -142,10 +139,7 @@ test('xattrs that were set while a content that never held still was on its way 
     // Longer than a file that never holds still is waited for.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2100);
   };
-  const { problems } = pair.connect({ onPiece }, undefined, () => {
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
-    return true;
-  });
+  const { problems } = pair.connect({ onPiece }, undefined, aMomentLater);
   expect(problems).toContainEqual(expect.objectContaining({ path: 'file', code: 'changing' }));
   expect([...readXattrs(pair.replica).keys()]).toEqual(['file']);
 });

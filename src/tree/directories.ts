@@ -33,8 +33,6 @@ export class Directories implements Disposable {
   readonly #rootDev: number;
   /** undefined: this process may not open by handle (CAP_DAC_READ_SEARCH), or the file system has none. */
   readonly #handleOf: HandleOf | undefined;
-  /** The one of #open that `openToList` has opened and nobody has listed yet. */
-  #unlisted: InodeId = 0;
   /** Those of #open that are on other file systems than the root. */
   readonly #foreign = new Set<InodeId>();
 
@@ -85,25 +83,13 @@ export class Directories implements Disposable {
   }
 
   /**
-   * The same for a directory that is going to be listed: where it can be opened by its handle, one descriptor serves for everything
-   * (`takeToList`).
+   * The same for a directory that is going to be listed: opened by its handle, one descriptor serves for that too. undefined: it is open
+   * already, or cannot be had so; `open` has it then, and it cannot be read through that.
    */
-  openToList(id: InodeId): number {
-    if (id !== rootId && !this.#open.has(id)) {
-      const fd = this.#openByHandle(id, O_RDONLY);
-      if (fd >= 0) {
-        this.#unlisted = id;
-        return fd;
-      }
-    }
-    return this.open(id);
-  }
-
-  /** Whether `openToList` has just opened the directory by its handle, for reading. Says so once. */
-  takeToList(id: InodeId): boolean {
-    const isToList = this.#unlisted === id;
-    this.#unlisted = 0;
-    return isToList;
+  openToList(id: InodeId): number | undefined {
+    if (id === rootId || this.#open.has(id)) return undefined;
+    const fd = this.#openByHandle(id, O_RDONLY);
+    return fd < 0 ? undefined : fd;
   }
 
   #openByHandle(id: InodeId, access: typeof O_PATH | typeof O_RDONLY): number {

@@ -10,7 +10,7 @@ import { Directories, maxDepth } from './directories.ts';
 import { TreeEditor } from './editor.ts';
 import { type Hinted, HintTable } from './hints.ts';
 import { HotFiles } from './hot-files.ts';
-import { Look } from './look.ts';
+import { Look, type Verdict } from './look.ts';
 import type { InodeRecord } from './records.ts';
 import { Scanner } from './scan.ts';
 import { baseSeq, guardAgainstMassDeletion } from './source-check.ts';
@@ -85,7 +85,7 @@ export class Recorder implements Disposable {
   /** Those of them whose names are being looked at, until `#reachAgain`. */
   readonly #seeking = new Set<InodeId>();
   /** Directories that had left the tree when names in them were to be looked at, and so were not: listed if they turn up in this round. */
-  readonly #left = new Set<InodeId>();
+  readonly #passedOver = new Set<InodeId>();
   /** Directories that could not be listed, and how often that was tried. */
   readonly #unlisted = new Map<InodeId, number>();
   /** Directories that we may not look into: tried again when the permissions of any directory change. */
@@ -327,19 +327,12 @@ export class Recorder implements Disposable {
   #lookAt(item: Hinted, now: number): void {
     const { directory, name, hints } = item;
     if (this.#denied.size > 0 && (hints & attributesOfDirectory) === attributesOfDirectory) this.#tryDenied();
-    if (this.#seeking.has(directory)) {
-      this.#unreached.push(item);
-      return;
-    }
-    if (name === '') {
-      if (this.#look.atSelf(directory, hints) === 'unreachable') this.#unreached.push(item);
-      return;
-    }
-    const verdict = this.#look.atName(directory, name, hints, now);
+    const verdict = this.#verdictOn(item, now);
     if (verdict === 'unreachable') {
       this.#unreached.push(item);
       return;
     }
+    if (name === '') return;
     if (verdict === 'gone') {
       const record = this.#recordAt(directory, name);
       if (!this.#hasMovedOn(directory, name, record)) this.#gone.push({ ...item, former: record?.id ?? 0 });
@@ -347,6 +340,11 @@ export class Recorder implements Disposable {
       if (hot !== undefined && (hints & Hint.closedWrite) !== 0) hot.closed = true;
     }
     if ((hints & (Hint.appeared | Hint.vanished)) !== 0) this.#touched.add(directory);
+  }
+
+  #verdictOn({ directory, name, hints }: Hinted, now: number): Verdict {
+    if (this.#seeking.has(directory)) return 'unreachable';
+    return name === '' ? this.#look.atSelf(directory, hints) : this.#look.atName(directory, name, hints, now);
   }
 
   /**
@@ -367,7 +365,7 @@ export class Recorder implements Disposable {
     this.#seeking.clear();
     for (const item of unreached) {
       if (this.#hasLeft(item.directory)) {
-        this.#left.add(item.directory);
+        this.#passedOver.add(item.directory);
         if (item.name !== '') this.#leaveBehind(item.directory, item.name, item.hints);
         continue;
       }
@@ -379,8 +377,8 @@ export class Recorder implements Disposable {
 
   /** True when a directory has to be listed that had left the tree, and is there again under another name. */
   #listReturned(): boolean {
-    for (const id of this.#left) if (!this.#hasLeft(id)) this.#scanner.push(id, false);
-    this.#left.clear();
+    for (const id of this.#passedOver) if (!this.#hasLeft(id)) this.#scanner.push(id, false);
+    this.#passedOver.clear();
     return this.#scanner.busy;
   }
 

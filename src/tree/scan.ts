@@ -140,18 +140,18 @@ export class Scanner {
     if (this.#pass?.add(id) === false) return;
     const record = this.#editor.inode(id);
     if (record === undefined || record.links === 0) return;
-    const dirfd = this.#directories.openToList(id);
+    const readable = this.#directories.openToList(id);
+    const dirfd = readable ?? this.#directories.open(id);
     if (dirfd < 0) {
       this.#pass?.delete(id);
       this.#onUnlisted(id);
       this.#look.atSelf(id, 0, dirfd);
       return;
     }
-    const isToList = this.#directories.takeToList(id);
     // Opened by its handle: that is the one which has been noted.
-    if (!isToList) this.#noteHandle(dirfd, id);
+    if (readable === undefined) this.#noteHandle(dirfd, id);
     this.#watch(dirfd, id);
-    const names = isToList ? this.#read(dirfd, id) : this.#names(dirfd, id);
+    const names = readable === undefined ? this.#names(dirfd, id) : this.#read(readable, id);
     if (names === undefined) return;
     this.#look.atSelf(id, 0, dirfd);
     this.directories += 1;
@@ -191,10 +191,7 @@ export class Scanner {
   /** undefined: it cannot be read, and so nothing is known of its names (I4). */
   #names(dirfd: number, id: InodeId): Name[] | undefined {
     const fd = sys.openat(dirfd, '.', O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-      if (fd !== -ENOENT) this.#look.failed(id, '', 'list', fd);
-      return undefined;
-    }
+    if (fd < 0) return this.#unreadable(id, fd);
     const names = this.#read(fd, id);
     sys.close(fd);
     return names;
@@ -206,12 +203,12 @@ export class Scanner {
     const rc = sys.readDirectory(fd, (name) => {
       names.push(name);
     });
-    if (rc < 0) {
-      // One that has just been removed cannot be listed: the event of that tells.
-      if (rc !== -ENOENT) this.#look.failed(id, '', 'list', rc);
-      return undefined;
-    }
-    return names.sort(byBytes);
+    return rc < 0 ? this.#unreadable(id, rc) : names.sort(byBytes);
+  }
+
+  /** That one has just been removed is no problem: an event tells. */
+  #unreadable(id: InodeId, rc: number): undefined {
+    if (rc !== -ENOENT) this.#look.failed(id, '', 'list', rc);
   }
 
   #slice(listing: Listing): void {
