@@ -21,21 +21,29 @@ function report(plan: HistoryPlan, failure: Failure, result: HistoryResult, out:
   mkdirSync(out, { recursive: true });
   const name = `${plan.options.fs}-${plan.options.transport}-${plan.seed}`;
   const file = join(out, `${name}.json`);
+  const log = join(out, `${name}.log`);
+  const found = describeFailure(plan, failure);
   savePlan(file, { ...plan, rounds: plan.rounds.slice(0, failure.round + 1) });
-  writeFileSync(join(out, `${name}.log`), result.log);
-  print(`FAILED: seed ${plan.seed}, round ${failure.round}: ${failure.kind}`);
-  for (const line of failure.details) print(`  ${line}`);
-  const round = plan.rounds[failure.round];
-  print(
-    `faults of the round: ${round?.faults.map(({ name: fault, atMs }) => `${fault} at ${atMs} ms`).join(', ') || 'none'}`,
-  );
-  for (const [writer, list] of round?.operations.entries() ?? []) {
-    print(`last operations of writer ${writer + 1}:`);
-    for (const operation of list.slice(-printedOperations)) print(`  ${showOperation(operation)}`);
-  }
-  print(`log of fam: ${join(out, `${name}.log`)}`);
+  // What was found stays with the log: whoever started the campaign may have kept nothing of its output.
+  writeFileSync(log, [result.log, ...found, ''].join('\n'));
+  for (const line of found) print(line);
+  print(`log of fam: ${log}`);
   print(`again: npm run torture -- --replay ${file}`);
   return file;
+}
+
+function describeFailure(plan: HistoryPlan, failure: Failure): string[] {
+  const round = plan.rounds[failure.round];
+  const lines = [
+    `FAILED: seed ${plan.seed}, round ${failure.round}: ${failure.kind}`,
+    ...failure.details.map((line) => `  ${line}`),
+    `faults of the round: ${round?.faults.map(({ name, atMs }) => `${name} at ${atMs} ms`).join(', ') || 'none'}`,
+  ];
+  for (const [writer, list] of round?.operations.entries() ?? []) {
+    lines.push(`last operations of writer ${writer + 1}:`);
+    lines.push(...list.slice(-printedOperations).map((operation) => `  ${showOperation(operation)}`));
+  }
+  return lines;
 }
 
 async function shrinkAndSave(plan: HistoryPlan, failure: Failure, file: string): Promise<void> {
