@@ -20,7 +20,13 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'e2e', include: ['test/{e2e,torture}/**/*.test.ts'], sequence: { groupOrder: 2 } },
+        test: {
+          name: 'e2e',
+          include: ['test/{e2e,torture}/**/*.test.ts'],
+          // They wait for processes, heartbeats and pauses a fifth of their time.
+          maxWorkers: 3,
+          sequence: { groupOrder: 2 },
+        },
       },
     ],
   },

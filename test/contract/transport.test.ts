@@ -46,7 +46,7 @@ describeLinks({
   ownProcess: false,
   async open(mode) {
     const dying = mode === 'die-mid-frame';
-    // Small enough to split every length prefix, large enough for a GiB.
+    // Small enough to split every length prefix, large enough for half a GiB.
     const dribbleBytes = mode === 'flood' || mode === 'sink' ? 30_011 : 1021;
     const pair = pipePair({
       toAgent: { dribbleBytes },

@@ -12,7 +12,7 @@ export type PeerLink = Pick<Link, 'onFrame' | 'send' | 'drained' | 'pause' | 're
 export const askReport = 0xff;
 
 /** What a `flood` sends. */
-export const floodFrames = 4096;
+export const floodFrames = 2048;
 export const floodFrameBytes = 256 * 1024;
 
 export interface PeerProcess {
