@@ -35,6 +35,12 @@ export function addonLoaders(loaders) {
   };
 }
 
+/** ES modules inside a bundle that is CommonJS ask for their own URL. */
+export const moduleUrl = {
+  define: { 'import.meta.url': 'famModuleUrl' },
+  banner: { js: "const famModuleUrl = require('node:url').pathToFileURL(__filename).href;" },
+};
+
 /** CommonJS modules inside a bundle of ES modules need a `require` for what is Node's own. */
 export const requireBanner = [
   `import { createRequire as famCreateRequire } from 'node:module';`,

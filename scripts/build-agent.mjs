@@ -1,4 +1,4 @@
-// Builds dist/agent-bundle.mjs: the agent in one file, with the native addons of every Linux variant that is installed
+// Builds dist/agent-bundle.cjs: the agent in one file, with the native addons of every Linux variant that is installed
 // here, for hosts that have Node.js and nothing of ours. See src/transport/bootstrap.ts for how it gets there.
 
 import { createHash } from 'node:crypto';
@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { brotliCompressSync, constants } from 'node:zlib';
 import { build } from 'esbuild';
-import { addonLoaders, requireBanner } from './addon-loaders.mjs';
+import { addonLoaders, moduleUrl } from './addon-loaders.mjs';
 import { lazyBuiltins } from './lazy-builtins.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -122,13 +122,13 @@ export async function bundleAgent(entry, outfile) {
     keepNames: false,
     platform: 'node',
     target: 'node20.19',
-    format: 'esm',
+    format: 'cjs',
     // V8 reads ASCII faster than anything else.
     charset: 'ascii',
     legalComments: 'none',
     logLevel: 'warning',
-    define: { famIsBundle: 'true', famBundleVersion: JSON.stringify(version) },
-    banner: { js: requireBanner },
+    define: { ...moduleUrl.define, famIsBundle: 'true', famBundleVersion: JSON.stringify(version) },
+    banner: moduleUrl.banner,
     plugins: [
       addonLoaders({ koffi: packedLoader('koffi', koffi()), lmdb: packedLoader('lmdb', lmdb()) }),
       lazyBuiltins,
@@ -143,7 +143,7 @@ export async function bundleAgent(entry, outfile) {
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const { bytes, sha256 } = await bundleAgent(
     join(root, 'src/cli/agent-bundle.ts'),
-    join(root, 'dist/agent-bundle.mjs'),
+    join(root, 'dist/agent-bundle.cjs'),
   );
-  console.error(`dist/agent-bundle.mjs: ${bytes} bytes, sha256 ${sha256.slice(0, 16)}`);
+  console.error(`dist/agent-bundle.cjs: ${bytes} bytes, sha256 ${sha256.slice(0, 16)}`);
 }

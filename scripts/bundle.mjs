@@ -1,20 +1,20 @@
-// Bundles what tsc wrote: each entry below dist/ becomes one file, with what they share in dist/chunk/. A command and its
-// threads then load a few modules in place of two hundred, which is most of the time that starting takes. Packages are bundled too; their native addons stay where npm has put them.
+// Bundles what tsc wrote. Commands and the library become one file each, with what they share in dist/chunk/: a few modules are loaded
+// in place of two hundred. The modules that threads start from become CommonJS files that hold all they need: a thread that loads no
+// ES module starts 30 to 40 ms sooner (measured, of some 130). Packages are bundled too; their native addons stay where npm has put them.
 
 import { rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { addonLoaders, requireBanner } from './addon-loaders.mjs';
+import { addonLoaders, moduleUrl, requireBanner } from './addon-loaders.mjs';
 import { lazyBuiltins } from './lazy-builtins.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
 
-/** Commands, the library, and the modules that threads start from (src/runtime/worker-file.ts). */
-const entries = [
-  'index.js',
-  'cli/main.js',
+const commands = ['index.js', 'cli/main.js'];
+/** See src/runtime/start-thread.ts. */
+const threads = [
   'source/tree-worker.js',
   'source/reader-worker.js',
   'replica/applier-thread.js',
@@ -22,27 +22,42 @@ const entries = [
   'watch/watch-worker.js',
 ];
 
-rmSync(join(dist, 'chunk'), { recursive: true, force: true });
-await build({
-  entryPoints: entries.map((entry) => join(dist, entry)),
+const common = {
   outdir: dist,
   outbase: dist,
-  allowOverwrite: true,
   bundle: true,
-  splitting: true,
-  chunkNames: 'chunk/[name]-[hash]',
   platform: 'node',
   target: 'node20.19',
-  format: 'esm',
   charset: 'ascii',
   sourcemap: true,
   legalComments: 'none',
   logLevel: 'warning',
-  banner: { js: requireBanner },
   plugins: [
     addonLoaders({ koffi: installedLoader('koffiAddon'), lmdb: installedLoader('lmdbAddon') }),
     lazyBuiltins,
   ],
+};
+
+await build({
+  ...common,
+  entryPoints: threads.map((entry) => join(dist, entry)),
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  // Names stay, for whoever reads a stack trace.
+  minifyWhitespace: true,
+  minifySyntax: true,
+  ...moduleUrl,
+});
+
+rmSync(join(dist, 'chunk'), { recursive: true, force: true });
+await build({
+  ...common,
+  entryPoints: commands.map((entry) => join(dist, entry)),
+  allowOverwrite: true,
+  splitting: true,
+  chunkNames: 'chunk/[name]-[hash]',
+  format: 'esm',
+  banner: { js: requireBanner },
 });
 
 /** A module that loads what npm has installed. */

@@ -1,12 +1,12 @@
 // The entry of the one-file agent (scripts/build-agent.mjs): the process that a transport starts on a host without fam, and
 // the threads of that process, which are started from the same file.
 
+import { inspect } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
-import { FamError } from '../core/errors.ts';
-import { bundledThread } from '../runtime/worker-file.ts';
+import { exitCodes, FamError } from '../core/errors.ts';
+import { bundledThread } from '../runtime/start-thread.ts';
 
-if (isMainThread) await serve();
-else await runThread(bundledThread());
+void (isMainThread ? serve() : runThread(bundledThread()));
 
 /** The command line is that of bootstrap.ts: `agent --encoded ROOT`. */
 async function serve(): Promise<void> {
@@ -14,9 +14,9 @@ async function serve(): Promise<void> {
   try {
     await agentCommand(process.argv.at(-1), { encoded: true });
   } catch (error) {
-    if (!(error instanceof FamError)) throw error;
-    process.stderr.write(`fam: ${error.message}\n`);
-    process.exitCode = error.exitCode;
+    const isKnown = error instanceof FamError;
+    process.stderr.write(`fam: ${isKnown ? error.message : inspect(error)}\n`);
+    process.exitCode = isKnown ? error.exitCode : exitCodes.AGENT_FAILED;
   }
 }
 

@@ -1,10 +1,10 @@
 // The agent's main thread: says that the agent is alive whatever the applier is doing, takes frames to the source, and ends it
 // in order. What the source sends goes to the applier's thread without it.
 
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { FamError } from '../core/errors.ts';
 import { check, close, eventfd, signalEventfd } from '../kernel/sys.ts';
-import { workerFile } from '../runtime/worker-file.ts';
+import { startThread } from '../runtime/start-thread.ts';
 import { encode } from '../wire/codec.ts';
 import { heartbeatMs } from '../wire/messages.ts';
 import type { ApplierData, FromApplier, SyncData, ToApplier } from './thread-messages.ts';
@@ -59,7 +59,7 @@ class Agent {
     this.#signal = signal;
     this.#wakeFd = wakeFd;
     const workerData: ApplierData = { root, version, inputFd: link.inputFd, wakeFd };
-    this.#worker = new Worker(workerFile('replica/applier-thread'), { workerData });
+    this.#worker = startThread('replica/applier-thread', { workerData });
   }
 
   async run(): Promise<number> {
@@ -99,7 +99,7 @@ class Agent {
   }
 
   #startSync(syncData: SyncData): void {
-    this.#syncWorker = new Worker(workerFile('replica/sync-thread'), {
+    this.#syncWorker = startThread('replica/sync-thread', {
       workerData: syncData,
       transferList: [syncData.port],
     });

@@ -213,4 +213,4 @@ class ApplierThread {
 
 const turnOfEventLoop = (): Promise<void> => new Promise(setImmediate);
 
-if (parentPort !== null) await new ApplierThread(parentPort, workerData).run();
+if (parentPort !== null) void new ApplierThread(parentPort, workerData).run();

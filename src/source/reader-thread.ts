@@ -1,8 +1,8 @@
 // The main thread's handle on the reader thread.
 
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { FamError } from '../core/errors.ts';
-import { workerFile } from '../runtime/worker-file.ts';
+import { startThread } from '../runtime/start-thread.ts';
 import type { HowEnded, Pipes } from '../wire/link.ts';
 import type { FromReader, ReaderData, SessionNumber, ToReader } from './reader-messages.ts';
 import type { SessionEvent, SessionOptions } from './session.ts';
@@ -30,7 +30,7 @@ export class ReaderThread {
 
   /** @param onFailure the thread ended by an exception: a defect, or the state has become unreadable */
   constructor(data: ReaderData, onFailure: (error: Error) => void) {
-    this.#worker = new Worker(workerFile('source/reader-worker'), {
+    this.#worker = startThread('source/reader-worker', {
       workerData: data,
       transferList: [data.treePort],
     });

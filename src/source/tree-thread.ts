@@ -1,12 +1,12 @@
 // The main thread's handle on the tree's thread (tree-worker.ts).
 
-import { type MessagePort, Worker } from 'node:worker_threads';
+import type { MessagePort, Worker } from 'node:worker_threads';
 import type { Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
 import type { ByteString } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
 import * as sys from '../kernel/sys.ts';
-import { workerFile } from '../runtime/worker-file.ts';
+import { startThread } from '../runtime/start-thread.ts';
 import type { Condition, FromTree, HeadMoved, ScanTotals, ToTree, TreeData } from './tree-messages.ts';
 
 export interface TreeThreadOptions {
@@ -97,7 +97,7 @@ export class TreeThread implements AsyncDisposable {
       wakeFd,
       readerPort: options.readerPort,
     };
-    const worker = new Worker(workerFile('source/tree-worker'), {
+    const worker = startThread('source/tree-worker', {
       workerData: data,
       transferList: options.readerPort === undefined ? [] : [options.readerPort],
     });

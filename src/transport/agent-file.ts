@@ -15,7 +15,7 @@ let own: AgentFile | undefined;
 
 /** Read once. @throws FamError INTERNAL when fam has not been built. */
 export function ownAgentFile(): AgentFile {
-  own ??= readAgentFile(fileURLToPath(new URL('../../dist/agent-bundle.mjs', import.meta.url)));
+  own ??= readAgentFile(fileURLToPath(new URL('../../dist/agent-bundle.cjs', import.meta.url)));
   return own;
 }
 

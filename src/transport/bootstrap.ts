@@ -56,7 +56,7 @@ function folder() {
   }
   fail("no place for the agent: " + failures.join("; "));
 }
-const file = path.join(folder(), "agent-" + version + "-" + sha256.slice(0, 16) + ".mjs");
+const file = path.join(folder(), "agent-" + version + "-" + sha256.slice(0, 16) + ".cjs");
 function intact() {
   let fd;
   try { fd = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW); } catch { return false; }
@@ -75,7 +75,7 @@ if (!intact()) {
   } catch (error) { try { fs.unlinkSync(temp); } catch {} fail("the agent cannot be stored: " + error.message); }
 }
 process.argv = [process.argv[0], file, "agent", "--encoded", root];
-import(require("url").pathToFileURL(file).href).catch((error) => fail((error && error.stack) || String(error)));
+try { require(file); } catch (error) { fail((error && error.stack) || String(error)); }
 `;
 
 /** Where Node.js is found when PATH does not lead to it: non-interactive shells read few start-up files. */

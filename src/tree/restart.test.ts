@@ -16,7 +16,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { RecordedTree, type RecordedTreeOptions } from '../../test/support/tree/recorded-tree.ts';
-import { workerFile } from '../runtime/worker-file.ts';
 
 /** Records a tree, stops, lets `change` happen while nobody watches, starts again and settles. */
 function restarted(
@@ -194,7 +193,7 @@ test('kill -9 at any moment: the records are whole, and the next start repairs t
     using tree = new RecordedTree({ base });
     small(tree.root);
     const runner = join(base, 'run.mjs');
-    const thread = workerFile('source/tree-thread');
+    const thread = new URL('../../dist/source/tree-thread.js', import.meta.url).href;
     writeFileSync(
       runner,
       `import { TreeThread } from ${JSON.stringify(thread)};

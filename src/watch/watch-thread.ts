@@ -1,9 +1,9 @@
 // The main thread's handle on a watch thread. Recursive watches have one each; the others share one.
 
 import { closeSync, writeSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { FamError } from '../core/errors.ts';
-import { workerFile } from '../runtime/worker-file.ts';
+import { startThread } from '../runtime/start-thread.ts';
 import type { FromWatchThread, ThreadOptions, ToWatchThread, WatchNumber } from './watch-messages.ts';
 
 export type FromSession = Exclude<FromWatchThread, { readonly type: 'started' }>;
@@ -23,7 +23,7 @@ export class WatchThread {
   /** @param ended called when it takes no more watches */
   constructor(ended: () => void) {
     this.#ended = ended;
-    this.#worker = new Worker(workerFile('watch/watch-worker'), {
+    this.#worker = startThread('watch/watch-worker', {
       // Descriptors are opened and closed by system calls of our own, which Node.js does not see.
       trackUnmanagedFds: false,
     });

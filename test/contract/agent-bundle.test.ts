@@ -20,7 +20,7 @@ let agent: AgentFile;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'fam-bundle-'));
-  const file = join(folder, 'agent.mjs');
+  const file = join(folder, 'agent.cjs');
   await bundleAgent(new URL('../../src/cli/agent-bundle.ts', import.meta.url).pathname, file);
   agent = readAgentFile(file);
 });

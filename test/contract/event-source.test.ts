@@ -11,7 +11,6 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
 import { FamError } from '../../src/core/errors.ts';
@@ -38,15 +37,13 @@ import {
   statx,
 } from '../../src/kernel/sys.ts';
 import { watchLimitAdvice } from '../../src/kernel/watch-limit.ts';
-import { workerFile } from '../../src/runtime/worker-file.ts';
 import { eventSourceContract } from './event-source.ts';
 import { type FileSystemType, fileSystemTypes, whyNotMountable, withFileSystem } from './filesystems.ts';
 import { Listener } from './listener.ts';
 
 /** The repository's built modules, for threads and for processes of other users. */
 function built(module: string): string {
-  const file = workerFile(module);
-  return file instanceof URL ? file.href : pathToFileURL(file).href;
+  return new URL(`../../dist/${module}.js`, import.meta.url).href;
 }
 
 /** A test that is skipped, with the reason in its title, where one of the file systems cannot be mounted. */

@@ -33,7 +33,7 @@ let peer: AgentFile;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'fam-ssh-'));
-  const file = join(folder, 'peer.mjs');
+  const file = join(folder, 'peer.cjs');
   await bundleAgent(new URL('../support/link-peer-main.ts', import.meta.url).pathname, file);
   peer = readAgentFile(file);
 });
@@ -67,7 +67,7 @@ describe('SshTransport: the agent on a host without fam', () => {
     const sshd = await hostWith({ XDG_CACHE_HOME: cache });
     await echoes(await openLink(transport(sshd, 'echo')));
     const names = readdirSync(join(cache, 'fam'));
-    expect(names).toEqual([`agent-${peer.version}-${peer.sha256.slice(0, 16)}.mjs`]);
+    expect(names).toEqual([`agent-${peer.version}-${peer.sha256.slice(0, 16)}.cjs`]);
     const file = join(cache, 'fam', names[0] ?? '');
     expect(readFileSync(file).equals(peer.code)).toBe(true);
     expect(statSync(file).mode & 0o777).toBe(0o700);
@@ -106,7 +106,7 @@ describe('SshTransport: the agent on a host without fam', () => {
       expect(statSync(fallback).mode & 0o777).toBe(0o700);
     } finally {
       if (!had) rmSync(fallback, { recursive: true, force: true });
-      else rmSync(join(fallback, `agent-${peer.version}-${peer.sha256.slice(0, 16)}.mjs`), { force: true });
+      else rmSync(join(fallback, `agent-${peer.version}-${peer.sha256.slice(0, 16)}.cjs`), { force: true });
     }
   });
 
@@ -128,7 +128,7 @@ describe('SshTransport: the agent on a host without fam', () => {
 describe('SshTransport: an installed fam', () => {
   const installed = (protocol: string) => {
     const bin = tempFolder('bin');
-    const script = `#!/bin/sh\n[ "$2" = --protocol ] && { echo "${protocol}"; exit; }\nexec ${process.execPath} ${folder}/peer.mjs "$@"\n`;
+    const script = `#!/bin/sh\n[ "$2" = --protocol ] && { echo "${protocol}"; exit; }\nexec ${process.execPath} ${folder}/peer.cjs "$@"\n`;
     writeFileSync(join(bin, 'fam'), script, { mode: 0o755 });
     return `${bin}:${process.env['PATH']}`;
   };

@@ -19,7 +19,7 @@ let sshd: Sshd;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'fam-transport-'));
-  const file = join(folder, 'peer.mjs');
+  const file = join(folder, 'peer.cjs');
   await bundleAgent(new URL('../support/link-peer-main.ts', import.meta.url).pathname, file);
   peer = readAgentFile(file);
   sshd = await startSshd({ until: 'dispose', env: { XDG_CACHE_HOME: join(folder, 'cache') } });
@@ -60,7 +60,7 @@ describeLinks({
 describeLinks({
   name: 'a child process',
   ownProcess: true,
-  open: (mode) => openLink(new LocalTransport(mode, { fam: [process.execPath, join(folder, 'peer.mjs')] })),
+  open: (mode) => openLink(new LocalTransport(mode, { fam: [process.execPath, join(folder, 'peer.cjs')] })),
 });
 
 describeLinks({
