@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { type ErrorCode, exitCodes, FamError } from '../core/errors.ts';
-import { check, close, duplicate, SysError, socketpair } from '../kernel/sys.ts';
+import { check, close, duplicate, resizeSocket, SysError, socketpair } from '../kernel/sys.ts';
 import { MarkerFinder } from '../wire/framing.ts';
 import type { HowEnded } from '../wire/link.ts';
 import type { Connection } from './transport.ts';
@@ -46,6 +46,11 @@ const killGraceMs = 2_000;
 /** A background master that ssh left behind can hold stderr open: do not wait for its end longer than this. */
 const stderrGraceMs = 200;
 const stderrTailBytes = 8192;
+/**
+ * What is for the agent waits in the kernel: whoever makes it is busy with the next message for tens of milliseconds at a time, and
+ * sends nothing meanwhile. More than a batch.
+ */
+const waitingBytes = 1024 * 1024;
 
 /**
  * Starts the child and resolves when the agent's magic has arrived.
@@ -80,6 +85,7 @@ class AgentChild {
   constructor(options: ChildOptions) {
     this.#options = options;
     const [outputFd, stdin] = pair();
+    resizeSocket(outputFd, waitingBytes);
     const [inputFd, stdout] = pair();
     this.#outputFd = outputFd;
     this.#inputFd = inputFd;

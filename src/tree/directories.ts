@@ -3,7 +3,15 @@
 
 import { type InodeId, rootId } from '../core/attributes.ts';
 import type { ByteString } from '../core/name.ts';
-import { ENOENT, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY } from '../kernel/constants.ts';
+import {
+  AT_FDCWD,
+  ENOENT,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+} from '../kernel/constants.ts';
 import * as sys from '../kernel/sys.ts';
 import type { InodeRecord } from './records.ts';
 
@@ -90,6 +98,26 @@ export class Directories implements Disposable {
     if (id === rootId || this.#open.has(id)) return undefined;
     const fd = this.#openByHandle(id, O_RDONLY);
     return fd < 0 ? undefined : fd;
+  }
+
+  /** Directories are found wherever they are by now, not only where the records have them. */
+  get areFoundByHandle(): boolean {
+    return this.#handleOf !== undefined;
+  }
+
+  /**
+   * Where the kernel has the directory at this moment, relative to the root; undefined: nowhere below it, or that cannot be told (it is
+   * not on the root's file system, its path is longer than the kernel says).
+   */
+  whereIs(id: InodeId): ByteString | undefined {
+    const fd = this.#open.get(id) ?? this.#openByHandle(id, O_PATH);
+    // One that was removed is open until its record is.
+    if (fd < 0 || sys.fstat(fd, this.#stat) < 0 || this.#stat.nlink === 0) return undefined;
+    const root = sys.readlinkat(AT_FDCWD, sys.procPath(this.#rootFd));
+    const path = sys.readlinkat(AT_FDCWD, sys.procPath(fd));
+    if (typeof root !== 'string' || typeof path !== 'string') return undefined;
+    const prefix = root === '/' ? root : `${root}/`;
+    return path.startsWith(prefix) ? path.slice(prefix.length) : undefined;
   }
 
   #openByHandle(id: InodeId, access: typeof O_PATH | typeof O_RDONLY): number {

@@ -63,8 +63,13 @@ export class TreeEditor {
     }
   }
 
-  get orphans(): number {
-    return this.#orphans.size;
+  get orphans(): ReadonlySet<InodeId> {
+    return this.#orphans;
+  }
+
+  /** A directory has no name or several at this moment: nobody is told anything before that is over. */
+  get isBetweenPlaces(): boolean {
+    return this.#isMoving(false);
   }
 
   /** Records added from here on get this seq and no journal; undefined: ordinary numbering again. */

@@ -86,6 +86,8 @@ export class Recorder implements Disposable {
   readonly #seeking = new Set<InodeId>();
   /** Directories that had left the tree when names in them were to be looked at, and so were not: listed if they turn up in this round. */
   readonly #passedOver = new Set<InodeId>();
+  /** Directories without a name that have been sought where the kernel has them, in this round. */
+  readonly #housed = new Set<InodeId>();
   /** Directories that could not be listed, and how often that was tried. */
   readonly #unlisted = new Map<InodeId, number>();
   /** Directories that we may not look into: tried again when the permissions of any directory change. */
@@ -312,7 +314,7 @@ export class Recorder implements Disposable {
   }
 
   #lookAtHints(now: number, isOver: () => boolean): void {
-    if (this.#batch.length === 0 && this.#hints.size > 0) {
+    if (this.#batch.length === 0 && this.#hints.size > 0 && !this.#isPressed) {
       this.#batch = this.#hints.take();
       this.#look.nothingMoved = false;
     }
@@ -322,6 +324,14 @@ export class Recorder implements Disposable {
       if (this.#next % 64 === 63 && isOver()) return;
       this.#lookAt(item, now);
     }
+  }
+
+  /**
+   * Somebody waits for the end of this round: nothing is sent while a directory is between two places. What has been hinted at since it
+   * began waits for the next one, which is as good where directories are found by handle (`#house`).
+   */
+  get #isPressed(): boolean {
+    return !this.#scanner.inPass && this.#directories.areFoundByHandle && this.#editor.isBetweenPlaces;
   }
 
   #lookAt(item: Hinted, now: number): void {
@@ -406,6 +416,37 @@ export class Recorder implements Disposable {
     return false;
   }
 
+  /**
+   * Directories that have lost their last name may live on under one that has not been looked at: the kernel says which. True when there is
+   * more to do for that. RACE: it may be elsewhere again by then, of which an event tells.
+   */
+  #house(now: number): boolean {
+    if (this.#editor.orphans.size === 0) return false;
+    for (const id of [...this.#editor.orphans]) {
+      if (this.#editor.inode(id)?.kind !== Kind.directory || this.#housed.has(id)) continue;
+      this.#housed.add(id);
+      const path = this.#directories.whereIs(id);
+      if (path !== undefined) this.#lookAlong(path, now);
+    }
+    return this.#scanner.busy || this.#next < this.#batch.length || this.#gone.length > 0;
+  }
+
+  /** Looks at the first name of a path that is not recorded as a directory, or at its last one. */
+  #lookAlong(path: ByteString, now: number): void {
+    let at: InodeId = rootId;
+    const names = path.split('/');
+    for (const [i, part] of names.entries()) {
+      const name = asName(part);
+      if (name === undefined) return;
+      const record = this.#recordAt(at, name);
+      if (record?.kind !== Kind.directory || i === names.length - 1) {
+        this.#lookAt({ directory: at, name, hints: 0, deferred: 0 }, now);
+        return;
+      }
+      at = record.id;
+    }
+  }
+
   #tryDenied(): void {
     for (const id of this.#denied) this.#scanner.push(id, false);
     this.#denied.clear();
@@ -448,6 +489,8 @@ export class Recorder implements Disposable {
     for (const item of gone) this.#bringDown(item, now);
     this.#look.recheckOverlinked();
     if (this.#scanner.busy || this.#next < this.#batch.length) return;
+    // First, so that names in folders that live on are looked at there.
+    if (this.#house(now)) return;
     if (this.#reachAgain()) return;
     if (this.#handings < maxHandings && this.#look.settleBequests()) {
       this.#handings += 1;
@@ -455,6 +498,7 @@ export class Recorder implements Disposable {
     }
     if (this.#listReturned()) return;
     this.#editor.bury();
+    this.#housed.clear();
     this.#handings = 0;
     this.#sought.clear();
     this.#listAgain();
@@ -485,7 +529,10 @@ export class Recorder implements Disposable {
     if (record === undefined) return;
     // RACE: the name may have come back since it was found missing, in a long round even have been recorded again; then it
     // is a change like any other. One that comes back after this look has an event of its own in the queue.
-    if (this.#look.atName(directory, name, 0, now) !== 'gone') return;
+    const verdict = this.#look.atName(directory, name, 0, now);
+    // Its folder has just lost its own name, and may be found under another one.
+    if (verdict === 'unreachable') this.#unreached.push({ directory, name, hints, deferred: item.deferred });
+    if (verdict !== 'gone') return;
     this.#editor.unlink(directory, name);
     this.#touched.add(directory);
   }
