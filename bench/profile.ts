@@ -64,7 +64,9 @@ const roles = [
 
 function roleOf(profile: Profile): string | undefined {
   const names = [...selfTimes(profile).keys()];
-  return roles.find(([file]) => names.some((name) => name.includes(` ${file}.js`)))?.[1];
+  return roles.find(([file]) =>
+    names.some((name) => name.includes(` ${file}.js`) || name.includes(` ${file}.cjs`)),
+  )?.[1];
 }
 
 const shown = 25;
