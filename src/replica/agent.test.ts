@@ -386,6 +386,48 @@ describe('runAgent', () => {
     expect(fs.readFileSync(join(root, 'unknown'), 'utf8')).toBe('more');
   });
 
+  test('gives nothing an ACL that the source does not say, in a folder that came earlier and passes one on', async () => {
+    const root = newRoot();
+    const peer = connect(root);
+    await firstContact(peer);
+    // user::rwx, user:1001:r, group, mask, other
+    const acl = '0200000001000700ffffffff02000400e903000004000400ffffffff10000500ffffffff20000400ffffffff';
+    const xattr = { name: 'system.posix_acl_default', value: Buffer.from(acl, 'hex') };
+    const passing = { ...directory, xattrs: [xattr] };
+    // Its name is still to come: nobody sees it.
+    const first: Change[] = [
+      { type: 'inode', id: 11, attributes: passing, contentSeq: 11, content: { from: 'none' } },
+    ];
+    peer.say({ type: 'batch', from: 10, to: 11, complete: false, dead: [], changes: first });
+    const bytes = Buffer.from('data');
+    const second: Change[] = [
+      {
+        type: 'inode',
+        id: 12,
+        attributes: { ...file, xattrs: [] },
+        contentSeq: 12,
+        content: { from: 'inline', bytes },
+      },
+      {
+        type: 'inode',
+        id: 13,
+        attributes: { ...directory, xattrs: [] },
+        contentSeq: 13,
+        content: { from: 'none' },
+      },
+      { type: 'entry', parent: 11, name: name('file'), id: 12, links: 1 },
+      { type: 'entry', parent: 11, name: name('folder'), id: 13, links: 1 },
+      { type: 'entry', parent: rootId, name: name('passing'), id: 11, links: 1 },
+    ];
+    peer.say({ type: 'batch', from: 11, to: 13, complete: true, dead: [], changes: second });
+    await waitFor(() => fs.existsSync(join(root, 'passing/file')), { describe: 'the folder appears' });
+    const found = execFileSync('getfattr', ['-R', '-P', '-h', '-d', '-m', '-', '.'], {
+      cwd: root,
+      encoding: 'utf8',
+    });
+    expect([...found.matchAll(/^# file: (.*)$/gm)].map(([, path]) => path)).toEqual(['passing']);
+  });
+
   test('keeps its own folder inside a root that is a mount point', async () => {
     const mount = tempFolder('fam-mount', '/dev/shm');
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=20m', 'tmpfs', mount]);

@@ -220,9 +220,20 @@ export class Maker {
   /** True while inodes are made in directories that may pass ACLs on. */
   #mayInherit = false;
 
-  /** Says whether the next inodes are made in a directory with a default ACL. */
-  inheritsFrom(parent: Attributes | undefined): void {
-    this.#mayInherit = parent?.xattrs?.some((xattr) => xattr.name === defaultAcl) ?? false;
+  /**
+   * Says where the next inodes are made: with a default ACL there, they get ACLs that the source may not have.
+   * @param xattrs the directory's, where they are known; else it is asked
+   */
+  inheritsFrom(dirfd: number, xattrs: readonly Xattr[] | undefined): void {
+    this.#mayInherit =
+      xattrs === undefined
+        ? typeof getxattrat(dirfd, '.', defaultAcl) !== 'number'
+        : xattrs.some((xattr) => xattr.name === defaultAcl);
+  }
+
+  /** The next inodes are made in folders of our own. */
+  inheritsNothing(): void {
+    this.#mayInherit = false;
   }
 
   #syncXattrs(fd: number, wanted: readonly Xattr[], name: ByteString): void {

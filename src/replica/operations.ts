@@ -122,8 +122,9 @@ export class Operations {
   ): number {
     const at = this.#where.locate(to);
     if (typeof at === 'number') return at;
-    // Something is built under its name only in a directory that this batch has made; records keep no xattrs.
-    this.#maker.inheritsFrom(to.at === 'name' ? this.#made.get(to.parent) : undefined);
+    // Under its name something is built only in a directory that nobody sees yet: of this batch, or an earlier one; records keep no xattrs.
+    if (to.at === 'name') this.#maker.inheritsFrom(at.dirfd, this.#made.get(to.parent)?.xattrs);
+    else this.#maker.inheritsNothing();
     if (attributes.kind === Kind.directory) this.#made.set(id, attributes);
     let result = this.#builder.make(id, attributes, contentSeq, content, at);
     if (result === -EEXIST && this.#where.isPrivate(at)) {

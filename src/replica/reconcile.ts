@@ -385,7 +385,8 @@ export class Reconcile {
       return;
     }
     let result: number;
-    maker.inheritsFrom(isHere ? open.attributes : undefined);
+    if (isHere) maker.inheritsFrom(dirfd, open.attributes?.xattrs);
+    else maker.inheritsNothing();
     if (isHere) {
       // Nobody sees this directory yet: no rename is needed.
       result = this.#applier.make(id, attributes, contentSeq, content, { dirfd, name: first.name });

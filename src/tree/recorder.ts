@@ -59,8 +59,9 @@ const attributesOfDirectory = Hint.attributes | Hint.directory;
  *
  * A round: every hinted name is looked at; names that are there now come before names that are gone, so that what moved is
  * found under its new name first; directories that are new are listed; then the names that are gone get their
- * tombstones, and inodes without names are buried. While a scan runs, a name that has gone keeps its last place: what it
- * named may still be found elsewhere.
+ * tombstones, directories that have lost their last name are sought where the kernel has them, and inodes without names are buried.
+ * What is hinted at meanwhile joins the round, unless a directory is between two places. While a scan runs, a name that has gone
+ * keeps its last place: what it named may still be found elsewhere.
  */
 export class Recorder implements Disposable {
   readonly #store: TreeStore;
