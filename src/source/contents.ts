@@ -54,7 +54,7 @@ const noBytes = new Uint8Array(0);
 
 /** One thread's reader of one tree. Synchronous; `close` gives back every descriptor. */
 export class Contents {
-  readonly #view: TreeView;
+  readonly #view: Pick<TreeView, 'inode' | 'handleOf'>;
   readonly #rootFd: number;
   readonly #directories: Directories;
   readonly #before = new sys.Stat();
@@ -65,7 +65,7 @@ export class Contents {
   #arena = Buffer.allocUnsafeSlow(arenaBytes);
   #arenaAt = 0;
 
-  constructor(view: TreeView, root: ByteString) {
+  constructor(view: Pick<TreeView, 'inode' | 'handleOf'>, root: ByteString) {
     this.#view = view;
     this.#rootFd = sys.check(
       sys.openat(sys.AT_FDCWD, root, sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC),

@@ -113,7 +113,8 @@ export class Transfer {
     this.#print = ledger.fingerprint(id, contentSeq, content);
     this.#along = new KeyedDigest(this.#print.key);
     const { size } = content.attributes;
-    this.#hasPrint = size >= deltaMinBytes || isDoubtful;
+    // Nothing can be asked about nothing.
+    this.#hasPrint = size >= deltaMinBytes || (isDoubtful && size > 0);
     this.#mayHaveOlder = mayHaveOlder;
     this.#offset = offset > size ? 0 : offset;
     this.#isOut = this.#offset === size && size > 0;
