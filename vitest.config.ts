@@ -38,8 +38,6 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/{e2e,torture}/**/*.test.ts'],
-          // They wait for processes, heartbeats and pauses a fifth of their time.
-          maxWorkers: 3,
           env: inMemory(),
           sequence: { groupOrder: 2 },
         },

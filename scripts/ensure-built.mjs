@@ -83,14 +83,15 @@ function isBuilt() {
   return inputs.every((input) => newest(join(root, input)) < stamp.mtimeMs);
 }
 
-/** Removes from dist/ what tsc once wrote for a source that has gone since. */
+/** Removes from dist/ what tsc, and what the bundler made of it, once wrote for a source that has gone since. */
 function pruneOutputs(folder) {
   for (const entry of readdirSync(join(root, 'dist', folder), { withFileTypes: true })) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) pruneOutputs(path);
-    const output = /^(.*)\.(d\.ts|js|js\.map)$/.exec(path);
-    if (!output || !existsSync(join(root, 'dist', `${output[1]}.d.ts`))) continue;
-    if (!existsSync(join(root, 'src', `${output[1]}.ts`))) rmSync(join(root, 'dist', path));
+    const output = /^(.*)\.d\.ts$/.exec(path);
+    if (!output || existsSync(join(root, 'src', `${output[1]}.ts`))) continue;
+    for (const ending of ['d.ts', 'js', 'js.map', 'cjs', 'cjs.map'])
+      rmSync(join(root, 'dist', `${output[1]}.${ending}`), { force: true });
   }
 }
 

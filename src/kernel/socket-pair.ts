@@ -7,6 +7,10 @@ import { nr } from './syscall-numbers.ts';
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 const SOCK_CLOEXEC = 0o2000000;
+// asm-generic/socket.h
+const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+const SO_SNDBUFFORCE = 32;
 /** F_DUPFD_CLOEXEC (linux/fcntl.h) */
 const duplicateClosing = 1030;
 
@@ -15,11 +19,6 @@ export function socketpair(): readonly [number, number] | number {
   const result = syscall4(nr.socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, scratchAddress);
   return result < 0 ? result : [scratch.readInt32LE(0), scratch.readInt32LE(4)];
 }
-
-// asm-generic/socket.h
-const SOL_SOCKET = 1;
-const SO_SNDBUF = 7;
-const SO_SNDBUFFORCE = 32;
 
 /**
  * Asks that so many bytes may wait between a socket of a pair and the other one. Without CAP_NET_ADMIN they are no more than the

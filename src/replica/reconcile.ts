@@ -385,12 +385,12 @@ export class Reconcile {
       return;
     }
     let result: number;
-    if (isHere) maker.inheritsFrom(dirfd, open.attributes?.xattrs);
-    else maker.inheritsNothing();
     if (isHere) {
       // Nobody sees this directory yet: no rename is needed.
+      maker.inheritsFrom(dirfd, open.attributes?.xattrs);
       result = this.#applier.make(id, attributes, contentSeq, content, { dirfd, name: first.name });
     } else {
+      maker.inheritsNothing();
       const staged = { dirfd: home.stagingFd, name: `${id}.new` };
       result = this.#applier.make(id, attributes, contentSeq, content, staged);
       if (result === -EEXIST) {

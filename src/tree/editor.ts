@@ -59,12 +59,14 @@ export class TreeEditor {
       if (names.length === 0) {
         this.replace({ ...record, links: 0 });
         this.#orphans.add(id);
+        if (record.kind === Kind.directory) this.#unplaced.add(id);
       }
     }
   }
 
-  get orphans(): ReadonlySet<InodeId> {
-    return this.#orphans;
+  /** Directories that have lost their last name in this round. */
+  get homeless(): InodeId[] {
+    return [...this.#unplaced].filter((id) => this.#orphans.has(id));
   }
 
   /** A directory has no name or several at this moment: nobody is told anything before that is over. */

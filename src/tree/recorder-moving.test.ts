@@ -2,7 +2,7 @@
 
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
 import type { KernelEvent } from '../kernel/event-source.ts';
 
@@ -12,69 +12,48 @@ const unheard =
   (event: KernelEvent): boolean =>
     !(event.type === 'rename' && event.toName === last) && !(event.type === 'name' && event.name === last);
 
-test.each(['fanotify', 'inotify'] as const)(
-  'Recorder with %s: a folder that has moved on since its move was told is the same folder where it is now',
-  (monitor) => {
-    using tree = new RecordedTree({ monitor });
-    const at = (path: string): string => join(tree.root, path);
-    mkdirSync(at('a/inside'), { recursive: true });
-    writeFileSync(at('a/inside/file'), 'x');
-    tree.start();
-    tree.settle();
+describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) => {
+  test('a folder that has moved on since its move was told is the same folder where it is now', () => {
+    using tree = RecordedTree.settled({ monitor }, (at) => {
+      mkdirSync(at('a/inside'), { recursive: true });
+      writeFileSync(at('a/inside/file'), 'x');
+    });
     const ids = [tree.idOf('a'), tree.idOf('a/inside/file')];
-    renameSync(at('a'), at('b'));
-    renameSync(at('b'), at('c'));
+    renameSync(tree.at('a'), tree.at('b'));
+    renameSync(tree.at('b'), tree.at('c'));
     tree.settle(unheard('c'));
     expect(tree.differences()).toEqual([]);
     expect([tree.idOf('c'), tree.idOf('c/inside/file')]).toEqual(ids);
-  },
-);
+  });
 
-test.each(['fanotify', 'inotify'] as const)(
-  'Recorder with %s: what is removed in a folder while that is on its way is not there when it has arrived',
-  (monitor) => {
-    using tree = new RecordedTree({ monitor });
-    const at = (path: string): string => join(tree.root, path);
-    mkdirSync(at('a'));
-    writeFileSync(at('a/file'), 'x');
-    writeFileSync(at('a/kept'), 'x');
-    tree.start();
-    tree.settle();
+  test('what is removed in a folder while that is on its way is not there when it has arrived', () => {
+    using tree = RecordedTree.settled({ monitor }, (at) => {
+      mkdirSync(at('a'));
+      writeFileSync(at('a/file'), 'x');
+      writeFileSync(at('a/kept'), 'x');
+    });
     const id = tree.idOf('a');
-    renameSync(at('a'), at('b'));
-    renameSync(at('b'), at('c'));
-    rmSync(at('c/file'));
+    renameSync(tree.at('a'), tree.at('b'));
+    renameSync(tree.at('b'), tree.at('c'));
+    rmSync(tree.at('c/file'));
     tree.settle(unheard('c'));
     expect(tree.differences()).toEqual([]);
     expect(tree.idOf('c')).toBe(id);
-  },
-);
+  });
 
-test.each(['fanotify', 'inotify'] as const)(
-  'Recorder with %s: what is made in a folder while that is on its way is there when it has arrived',
-  (monitor) => {
-    using tree = new RecordedTree({ monitor });
-    const at = (path: string): string => join(tree.root, path);
-    mkdirSync(at('a'));
-    tree.start();
-    tree.settle();
-    renameSync(at('a'), at('b'));
-    renameSync(at('b'), at('c'));
-    writeFileSync(at('c/file'), 'x');
-    mkdirSync(at('c/below'));
-    writeFileSync(at('c/below/file'), 'x');
+  test('what is made in a folder while that is on its way is there when it has arrived', () => {
+    using tree = RecordedTree.settled({ monitor }, (at) => mkdirSync(at('a')));
+    renameSync(tree.at('a'), tree.at('b'));
+    renameSync(tree.at('b'), tree.at('c'));
+    writeFileSync(tree.at('c/file'), 'x');
+    mkdirSync(tree.at('c/below'));
+    writeFileSync(tree.at('c/below/file'), 'x');
     tree.settle(unheard('c'));
     expect(tree.differences()).toEqual([]);
-  },
-);
+  });
 
-test.each(['fanotify', 'inotify'] as const)(
-  'Recorder with %s: a folder on its way is waited for no longer than for what had been told when its round began',
-  (monitor) => {
-    using tree = new RecordedTree({ monitor });
-    mkdirSync(join(tree.root, 'folder'));
-    tree.start();
-    tree.settle();
+  test('a folder on its way is waited for no longer than for what had been told when its round began', () => {
+    using tree = RecordedTree.settled({ monitor }, (at) => mkdirSync(at('folder')));
     // Each takes longer to list than a step lasts.
     const aside = Array.from({ length: 24 }, (_, n) => join(tree.base, `aside-${n}`));
     for (const folder of aside) {
@@ -82,14 +61,14 @@ test.each(['fanotify', 'inotify'] as const)(
       for (let n = 0; n < 700; n++) writeFileSync(join(folder, String(n)), '');
     }
     tree.openLongRound();
-    renameSync(join(tree.root, 'folder'), join(tree.base, 'away'));
-    mkdirSync(join(tree.root, 'folder'));
+    renameSync(tree.at('folder'), join(tree.base, 'away'));
+    mkdirSync(tree.at('folder'));
     tree.turn();
     tree.store.refresh();
     expect(tree.store.isMoving).toBe(true);
     let waited = 0;
     for (const [n, folder] of aside.entries()) {
-      renameSync(folder, join(tree.root, `more-${n}`));
+      renameSync(folder, tree.at(`more-${n}`));
       tree.turn();
       waited += tree.recorder.isMoving ? 1 : 0;
     }
@@ -97,5 +76,5 @@ test.each(['fanotify', 'inotify'] as const)(
     expect(waited).toBeLessThan(aside.length);
     tree.settle();
     expect(tree.differences()).toEqual([]);
-  },
-);
+  });
+});

@@ -7,19 +7,17 @@ import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
 test.each(['fanotify', 'inotify'] as const)(
   'Recorder with %s keeps a name that went and came back before a long round was over',
   (monitor) => {
-    using tree = new RecordedTree({ monitor });
-    const at = (path: string): string => join(tree.root, path);
-    mkdirSync(at('folder/inside'), { recursive: true });
-    writeFileSync(at('file'), 'x');
-    tree.start();
-    tree.settle();
+    using tree = RecordedTree.settled({ monitor }, (at) => {
+      mkdirSync(at('folder/inside'), { recursive: true });
+      writeFileSync(at('file'), 'x');
+    });
     tree.openLongRound();
-    renameSync(at('folder'), join(tree.base, 'aside'));
-    rmSync(at('file'));
+    renameSync(tree.at('folder'), join(tree.base, 'aside'));
+    rmSync(tree.at('file'));
     tree.turn();
     expect(tree.recorder.busy).toBe(true);
-    renameSync(join(tree.base, 'aside'), at('folder'));
-    writeFileSync(at('file'), 'y');
+    renameSync(join(tree.base, 'aside'), tree.at('folder'));
+    writeFileSync(tree.at('file'), 'y');
     tree.turn();
     tree.settle();
     expect(tree.differences()).toEqual([]);
@@ -29,20 +27,18 @@ test.each(['fanotify', 'inotify'] as const)(
 test.each(['fanotify', 'inotify'] as const)(
   'Recorder with %s: a change of a file whose name another one has before the round is over is seen under its other name',
   (monitor) => {
-    using tree = new RecordedTree({ monitor });
-    const at = (path: string): string => join(tree.root, path);
-    writeFileSync(at('file'), 'x');
-    linkSync(at('file'), at('other'));
-    tree.start();
-    tree.settle();
+    using tree = RecordedTree.settled({ monitor }, (at) => {
+      writeFileSync(at('file'), 'x');
+      linkSync(at('file'), at('other'));
+    });
     const before = tree.recordOf('other')?.seq ?? 0;
     tree.openLongRound();
     // Nothing but the event and the ctime, which a removed name changes as well, tells of it.
-    execFileSync('setfattr', ['-n', 'user.note', '-v', 'new', at('file')]);
-    rmSync(at('file'));
+    execFileSync('setfattr', ['-n', 'user.note', '-v', 'new', tree.at('file')]);
+    rmSync(tree.at('file'));
     tree.turn();
     expect(tree.recorder.busy).toBe(true);
-    symlinkSync('nowhere', at('file'));
+    symlinkSync('nowhere', tree.at('file'));
     tree.turn();
     tree.settle();
     expect(tree.differences()).toEqual([]);

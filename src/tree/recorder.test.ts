@@ -28,13 +28,8 @@ import { AT_FDCWD, RENAME_EXCHANGE } from '../kernel/constants.ts';
 import * as sys from '../kernel/sys.ts';
 
 describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) => {
-  function started(prepare: (root: string) => void = () => {}): RecordedTree {
-    const tree = new RecordedTree({ monitor });
-    prepare(tree.root);
-    tree.start();
-    tree.settle();
-    return tree;
-  }
+  const started = (prepare: (root: string) => void = () => {}): RecordedTree =>
+    RecordedTree.settled({ monitor }, (at) => prepare(at('')));
 
   test('first scan: everything is base, without journal', () => {
     using tree = started((root) => {

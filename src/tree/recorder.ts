@@ -205,18 +205,14 @@ export class Recorder implements Disposable {
 
   #mountChanged(event: { readonly type: 'mounted' | 'unmounted'; readonly path: ByteString }): void {
     this.#store.transaction(() => {
-      let at: InodeId = rootId;
-      const parts = event.path.split('/');
-      for (const [i, part] of parts.entries()) {
-        const name = asName(part);
-        if (name === undefined) return;
-        if (i === parts.length - 1) this.#hints.add(at, name, Hint.directory);
-        const entry = this.#store.entry(at, name);
-        if (entry === undefined || entry.id === 0) return;
-        at = entry.id;
-      }
-      this.#directories.forget(at);
-      if (event.type === 'mounted') this.rescan(at);
+      const place = this.#along(event.path);
+      if (place?.isLast !== true) return;
+      const { directory, name } = place;
+      this.#hints.add(directory, name, Hint.directory);
+      const record = this.#recordAt(directory, name);
+      if (record === undefined) return;
+      this.#directories.forget(record.id);
+      if (event.type === 'mounted') this.rescan(record.id);
     });
   }
 
@@ -422,30 +418,30 @@ export class Recorder implements Disposable {
    * more to do for that. RACE: it may be elsewhere again by then, of which an event tells.
    */
   #house(now: number): boolean {
-    if (this.#editor.orphans.size === 0) return false;
-    for (const id of [...this.#editor.orphans]) {
-      if (this.#editor.inode(id)?.kind !== Kind.directory || this.#housed.has(id)) continue;
+    for (const id of this.#editor.homeless) {
+      if (this.#housed.has(id)) continue;
       this.#housed.add(id);
-      const path = this.#directories.whereIs(id);
-      if (path !== undefined) this.#lookAlong(path, now);
+      const place = this.#along(this.#directories.whereIs(id) ?? '');
+      if (place === undefined) continue;
+      const { directory, name } = place;
+      this.#lookAt({ directory, name, hints: 0, deferred: 0 }, now);
     }
     return this.#scanner.busy || this.#next < this.#batch.length || this.#gone.length > 0;
   }
 
-  /** Looks at the first name of a path that is not recorded as a directory, or at its last one. */
-  #lookAlong(path: ByteString, now: number): void {
-    let at: InodeId = rootId;
-    const names = path.split('/');
-    for (const [i, part] of names.entries()) {
+  /** The first name of a path (relative to the root) that is not recorded as a directory, or its last one. */
+  #along(path: ByteString): { directory: InodeId; name: Name; isLast: boolean } | undefined {
+    let directory: InodeId = rootId;
+    const parts = path.split('/');
+    for (const [i, part] of parts.entries()) {
       const name = asName(part);
-      if (name === undefined) return;
-      const record = this.#recordAt(at, name);
-      if (record?.kind !== Kind.directory || i === names.length - 1) {
-        this.#lookAt({ directory: at, name, hints: 0, deferred: 0 }, now);
-        return;
-      }
-      at = record.id;
+      if (name === undefined) return undefined;
+      const record = this.#recordAt(directory, name);
+      const isLast = i === parts.length - 1;
+      if (isLast || record?.kind !== Kind.directory) return { directory, name, isLast };
+      directory = record.id;
     }
+    return undefined;
   }
 
   #tryDenied(): void {

@@ -41,6 +41,23 @@ export class RecordedTree implements Disposable {
     mkdirSync(this.root, { recursive: true });
   }
 
+  /** One that is recorded and at rest, with what `prepare` has put there. */
+  static settled(
+    options: RecordedTreeOptions,
+    prepare: (at: (path: string) => string) => void,
+  ): RecordedTree {
+    const tree = new RecordedTree(options);
+    prepare((path) => tree.at(path));
+    tree.start();
+    tree.settle();
+    return tree;
+  }
+
+  /** The absolute path of one that is relative to the root. */
+  at(path: string): string {
+    return join(this.root, path);
+  }
+
   get store(): TreeStore {
     if (this.#store === undefined) throw new Error('not started');
     return this.#store;
