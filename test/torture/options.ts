@@ -32,11 +32,17 @@ export interface CommandLine {
   /** Leave the failing history's replay file here. */
   readonly out: string;
   readonly shrink: boolean;
+  /** A row of the matrix for each seed, and no end at a failure. */
+  readonly allRows: boolean;
+  /** One of several processes: it takes each `of`th seed, beginning with its own number. */
+  readonly lane: { readonly number: number; readonly of: number };
+  /** It was started as a lane, by whoever prints what all of them did. */
+  readonly isLane: boolean;
 }
 
 export const usage = `npm run torture -- [--seed S] [--minutes M] [--rounds N] [--monitor ${monitors.join('|')}] [--replicas N]
   [--fs ${fileSystems.join('|')}] [--user ${users.join('|')}] [--transport ${transports.join('|')}]
-  [--faults NAME,NAME...|none] [--operations N] [--writers N] [--out FOLDER] [--no-shrink] [--replay FILE]`;
+  [--faults NAME,NAME...|none] [--operations N] [--writers N] [--out FOLDER] [--no-shrink] [--all-rows] [--lanes N] [--replay FILE]`;
 
 function oneOf<T extends string>(name: string, value: string, list: readonly T[]): T {
   const found = list.find((item) => item === value);
@@ -50,6 +56,13 @@ function positive(name: string, value: string): number {
   return number;
 }
 
+/** `0/2` is the first of two. */
+function laneOf(value: string): CommandLine['lane'] {
+  const [number = Number.NaN, of = Number.NaN] = value.split('/').map(Number);
+  if (!(number >= 0 && number < of)) throw new Error('--lane takes K/N, K from 0');
+  return { number, of };
+}
+
 /** @throws Error with a line for the user */
 export function parseCommandLine(args: readonly string[]): CommandLine {
   const { values } = parseArgs({
@@ -60,17 +73,25 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
       rounds: { type: 'string', default: '5' },
       monitor: { type: 'string' },
       replicas: { type: 'string', default: '2' },
-      fs: { type: 'string', default: 'tmpfs' },
-      user: { type: 'string', default: 'root' },
-      transport: { type: 'string', default: 'local' },
+      fs: { type: 'string' },
+      user: { type: 'string' },
+      transport: { type: 'string' },
       faults: { type: 'string' },
       operations: { type: 'string', default: '250' },
       writers: { type: 'string', default: '3' },
       out: { type: 'string', default: '.cache/torture' },
       'no-shrink': { type: 'boolean', default: false },
+      'all-rows': { type: 'boolean', default: false },
+      lanes: { type: 'string', default: '1' },
+      // What `--lanes` starts.
+      lane: { type: 'string' },
       replay: { type: 'string' },
     },
   });
+  if (values['all-rows']) {
+    const own = (['fs', 'monitor', 'user', 'transport'] as const).find((name) => values[name] !== undefined);
+    if (own !== undefined) throw new Error(`--all-rows chooses --${own} itself`);
+  }
   return {
     options: {
       seed: Number(values.seed),
@@ -78,9 +99,9 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
       rounds: positive('rounds', values.rounds),
       monitor: values.monitor === undefined ? undefined : oneOf('monitor', values.monitor, monitors),
       replicas: positive('replicas', values.replicas),
-      fs: oneOf('fs', values.fs, fileSystems),
-      user: oneOf('user', values.user, users),
-      transport: oneOf('transport', values.transport, transports),
+      fs: oneOf('fs', values.fs ?? 'tmpfs', fileSystems),
+      user: oneOf('user', values.user ?? 'root', users),
+      transport: oneOf('transport', values.transport ?? 'local', transports),
       faults:
         values.faults === undefined ? undefined : values.faults.split(',').filter((name) => name !== 'none'),
       operations: positive('operations', values.operations),
@@ -89,5 +110,9 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
     replay: values.replay,
     out: values.out,
     shrink: !values['no-shrink'],
+    allRows: values['all-rows'],
+    lane:
+      values.lane === undefined ? { number: 0, of: positive('lanes', values.lanes) } : laneOf(values.lane),
+    isLane: values.lane !== undefined,
   };
 }
