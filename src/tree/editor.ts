@@ -2,8 +2,8 @@
 // hard links, sequence numbers, and what becomes of an inode whose last name goes.
 
 import * as z from 'zod/mini';
-import { type InodeId, Kind, type Seq } from '../core/attributes.ts';
-import type { Name } from '../core/name.ts';
+import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
+import { asName, type ByteString, type Name } from '../core/name.ts';
 import type { NewInode } from './attributes-of.ts';
 import { LostNames } from './lost-names.ts';
 import type { EntryRecord, InodeRecord } from './records.ts';
@@ -91,6 +91,27 @@ export class TreeEditor {
   inode(id: InodeId, stored?: InodeRecord): InodeRecord | undefined {
     const draft = this.#drafts.size === 0 ? undefined : this.#drafts.get(id);
     return draft?.record ?? stored ?? this.#store.inode(id);
+  }
+
+  /** The inode that the records have at the name. */
+  at(directory: InodeId, name: Name): InodeRecord | undefined {
+    const entry = this.#store.entry(directory, name);
+    return entry === undefined || entry.id === 0 ? undefined : this.inode(entry.id);
+  }
+
+  /** The first name of a path (relative to the root) that is not recorded as a directory, or its last one. */
+  along(path: ByteString): { directory: InodeId; name: Name; isLast: boolean } | undefined {
+    let directory: InodeId = rootId;
+    const parts = path.split('/');
+    for (const [i, part] of parts.entries()) {
+      const name = asName(part);
+      if (name === undefined) return undefined;
+      const record = this.at(directory, name);
+      const isLast = i === parts.length - 1;
+      if (isLast || record?.kind !== Kind.directory) return { directory, name, isLast };
+      directory = record.id;
+    }
+    return undefined;
   }
 
   /** The inode's present record is this one from now on. Its seq is the caller's affair. */

@@ -2,15 +2,15 @@
 
 import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import type { ByteString, Name } from '../core/name.ts';
-import { asName } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
 import { type ConditionEvent, type EventSource, Hint, type KernelEvent } from '../kernel/event-source.ts';
 import { countDirectories, watchLimit } from '../kernel/watch-limit.ts';
-import { Directories, maxDepth } from './directories.ts';
+import { Directories } from './directories.ts';
 import { TreeEditor } from './editor.ts';
 import { type Hinted, HintTable } from './hints.ts';
 import { HotFiles } from './hot-files.ts';
 import { Look, type Verdict } from './look.ts';
+import { LostDirectories } from './lost-directories.ts';
 import type { InodeRecord } from './records.ts';
 import { Scanner } from './scan.ts';
 import { baseSeq, guardAgainstMassDeletion } from './source-check.ts';
@@ -34,18 +34,10 @@ export interface RecorderOptions {
   readonly onCondition?: (condition: ConditionEvent) => void;
 }
 
-/** How often a name is looked at again whose directory could not be reached: what moved with it is found meanwhile. */
-const maxRetries = 3;
 /** How often a round is prolonged for hints that have lost their name; what is still open then waits for the next one. */
 const maxHandings = 16;
-/** How often a directory that is not where it should be is tried again before everything is compared. */
-const maxListings = 20;
-
 /** Milliseconds that one transaction may take while more is waiting: what a small change waits behind at most. */
 const stepMs = 10;
-/** Rescans for want of a directory that nobody finds are at least so far apart. */
-const rescanPauseMs = 1000;
-
 /** A name that was found missing. */
 interface Gone extends Hinted {
   /** The inode that the records had there. 0: nothing was hinted at. */
@@ -70,6 +62,7 @@ export class Recorder implements Disposable {
   readonly #directories: Directories;
   readonly #look: Look;
   readonly #scanner: Scanner;
+  readonly #lost: LostDirectories;
   readonly #hot: HotFiles;
   readonly #uploads: Uploads;
   readonly #hints = new HintTable();
@@ -78,24 +71,7 @@ export class Recorder implements Disposable {
   #batch: Hinted[] = [];
   #next = 0;
   #gone: Gone[] = [];
-  /** Names in directories that were not where the records have them: looked at again when this round has found those. */
-  #unreached: Hinted[] = [];
   readonly #touched = new Set<InodeId>();
-  /** Directories that could not be opened in this round, and how often their names were looked at for that. */
-  readonly #sought = new Map<InodeId, number>();
-  /** Those of them whose names are being looked at, until `#reachAgain`. */
-  readonly #seeking = new Set<InodeId>();
-  /** Directories that had left the tree when names in them were to be looked at, and so were not: listed if they turn up in this round. */
-  readonly #passedOver = new Set<InodeId>();
-  /** Directories without a name that have been sought where the kernel has them, in this round. */
-  readonly #housed = new Set<InodeId>();
-  /** Directories that could not be listed, and how often that was tried. */
-  readonly #unlisted = new Map<InodeId, number>();
-  /** Directories that we may not look into: tried again when the permissions of any directory change. */
-  readonly #denied = new Set<InodeId>();
-  /** Something could not be looked at, since a directory is neither where it was nor anywhere known: a rescan tells. */
-  #isLost = false;
-  #rescannedAt = -Infinity;
   #handings = 0;
   /** The kernel's queue has been empty since the last round that ended with nothing left to look at. */
   #hasDrained = false;
@@ -138,8 +114,8 @@ export class Recorder implements Disposable {
           if (this.#scanner.inPass) this.#scanner.push(id, false);
         },
         recheck: (directory, name, hints) => this.#batch.push({ directory, name, hints, deferred: 0 }),
-        unreachable: (record) => this.#seek(record),
-        denied: (directory) => this.#denied.add(directory),
+        unreachable: (record) => this.#lost.seek(record),
+        denied: (directory) => this.#lost.denied(directory),
         problem: options.onProblem ?? (() => {}),
       },
     });
@@ -151,7 +127,14 @@ export class Recorder implements Disposable {
       source: options.source,
       onGone: (directory, name) => this.#gone.push({ directory, name, hints: 0, deferred: 0, former: 0 }),
       onWatchLimit: () => this.#watchLimit(options.rootFd),
-      onUnlisted: (directory) => this.#unlisted.set(directory, (this.#unlisted.get(directory) ?? 0) + 1),
+      onUnlisted: (directory) => this.#lost.unlisted(directory),
+    });
+    this.#lost = new LostDirectories({
+      editor,
+      directories,
+      look: this.#look,
+      list: (id) => this.#scanner.push(id, false),
+      lookAgain: (item) => this.#batch.push(item),
     });
   }
 
@@ -205,11 +188,11 @@ export class Recorder implements Disposable {
 
   #mountChanged(event: { readonly type: 'mounted' | 'unmounted'; readonly path: ByteString }): void {
     this.#store.transaction(() => {
-      const place = this.#along(event.path);
+      const place = this.#editor.along(event.path);
       if (place?.isLast !== true) return;
       const { directory, name } = place;
       this.#hints.add(directory, name, Hint.directory);
-      const record = this.#recordAt(directory, name);
+      const record = this.#editor.at(directory, name);
       if (record === undefined) return;
       this.#directories.forget(record.id);
       if (event.type === 'mounted') this.rescan(record.id);
@@ -222,14 +205,14 @@ export class Recorder implements Disposable {
       this.#hints.size > 0 ||
       this.#next < this.#batch.length ||
       this.#gone.length > 0 ||
-      this.#unreached.length > 0 ||
+      this.#lost.areWaiting ||
       this.#scanner.busy
     );
   }
 
   /** Not everything that is there has been compared yet: a scan runs, or is due. */
   get scanning(): boolean {
-    return this.#scanner.inPass || this.#isLost;
+    return this.#scanner.inPass || this.#lost.isLost;
   }
 
   /** `TreeStore.isMoving` as the last step has written it. */
@@ -253,9 +236,8 @@ export class Recorder implements Disposable {
 
   /** When `step` should be called though nothing happened (ms of `performance.now()`); undefined: never. */
   get deadline(): number | undefined {
-    const hot = this.#hot.deadline;
-    if (!this.#isLost) return hot;
-    return Math.min(this.#rescannedAt + rescanPauseMs, hot ?? Infinity);
+    const at = Math.min(this.#hot.deadline ?? Infinity, this.#lost.rescanAt ?? Infinity);
+    return at === Infinity ? undefined : at;
   }
 
   /** Files that are still written to are recorded as they are now, with the next `step`; uploads are not (`Uploads`). */
@@ -281,9 +263,8 @@ export class Recorder implements Disposable {
    */
   step(now: number = performance.now()): void {
     this.#settle(now, false);
-    if (this.#isLost && !this.busy && now >= this.#rescannedAt + rescanPauseMs) {
-      this.#isLost = false;
-      this.#rescannedAt = now;
+    if (!this.busy && now >= (this.#lost.rescanAt ?? Infinity)) {
+      this.#lost.rescanned(now);
       this.rescan(rootId);
     }
     if (!this.busy) return;
@@ -333,15 +314,15 @@ export class Recorder implements Disposable {
 
   #lookAt(item: Hinted, now: number): void {
     const { directory, name, hints } = item;
-    if (this.#denied.size > 0 && (hints & attributesOfDirectory) === attributesOfDirectory) this.#tryDenied();
+    if ((hints & attributesOfDirectory) === attributesOfDirectory) this.#lost.tryDenied();
     const verdict = this.#verdictOn(item, now);
     if (verdict === 'unreachable') {
-      this.#unreached.push(item);
+      this.#lost.wait(item);
       return;
     }
     if (name === '') return;
     if (verdict === 'gone') {
-      const record = this.#recordAt(directory, name);
+      const record = this.#editor.at(directory, name);
       if (!this.#hasMovedOn(directory, name, record)) this.#gone.push({ ...item, former: record?.id ?? 0 });
       const hot = this.#hot.findName(directory, name);
       if (hot !== undefined && (hints & Hint.closedWrite) !== 0) hot.closed = true;
@@ -350,7 +331,7 @@ export class Recorder implements Disposable {
   }
 
   #verdictOn({ directory, name, hints }: Hinted, now: number): Verdict {
-    if (this.#seeking.has(directory)) return 'unreachable';
+    if (this.#lost.isSought(directory)) return 'unreachable';
     return name === '' ? this.#look.atSelf(directory, hints) : this.#look.atName(directory, name, hints, now);
   }
 
@@ -365,113 +346,15 @@ export class Recorder implements Disposable {
     return true;
   }
 
-  /** True when there are names to look at again. Where the directory has left the tree, what was in it may be elsewhere by now. */
-  #reachAgain(): boolean {
-    const unreached = this.#unreached;
-    this.#unreached = [];
-    this.#seeking.clear();
-    for (const item of unreached) {
-      if (this.#hasLeft(item.directory)) {
-        this.#passedOver.add(item.directory);
-        if (item.name !== '') this.#leaveBehind(item.directory, item.name, item.hints);
-        continue;
-      }
-      if (item.deferred < maxRetries) this.#batch.push({ ...item, deferred: item.deferred + 1 });
-      else this.#isLost = true;
-    }
-    return this.#next < this.#batch.length;
-  }
-
-  /** True when a directory has to be listed that had left the tree, and is there again under another name. */
-  #listReturned(): boolean {
-    for (const id of this.#passedOver) if (!this.#hasLeft(id)) this.#scanner.push(id, false);
-    this.#passedOver.clear();
-    return this.#scanner.busy;
-  }
-
-  /** The name has left the tree with its directory: if its inode has another one, what was hinted at is that one's. */
-  #leaveBehind(directory: InodeId, name: Name, hints: number): void {
-    const record = this.#recordAt(directory, name);
-    if (record === undefined || record.links < 2) return;
-    this.#look.bequeath(record.id, hints);
-    this.#editor.unlink(directory, name);
-  }
-
-  /** The inode that the records have at the name. */
-  #recordAt(directory: InodeId, name: Name): InodeRecord | undefined {
-    const entry = this.#store.entry(directory, name);
-    return entry === undefined || entry.id === 0 ? undefined : this.#editor.inode(entry.id);
-  }
-
-  /** The directory, or one above it, has no name any more. */
-  #hasLeft(directory: InodeId): boolean {
-    for (let id = directory, depth = 0; id !== rootId && depth < maxDepth; depth++) {
-      const record = this.#editor.inode(id);
-      if (record === undefined || record.links === 0) return true;
-      id = record.parent;
-    }
-    return false;
-  }
-
-  /**
-   * Directories that have lost their last name may live on under one that has not been looked at: the kernel says which. True when there is
-   * more to do for that. RACE: it may be elsewhere again by then, of which an event tells.
-   */
-  #house(now: number): boolean {
-    for (const id of this.#editor.homeless) {
-      if (this.#housed.has(id)) continue;
-      this.#housed.add(id);
-      const place = this.#along(this.#directories.whereIs(id) ?? '');
-      if (place === undefined) continue;
-      const { directory, name } = place;
+  /** Looks where directories without a name may be now. */
+  #house(now: number): void {
+    for (const { directory, name } of this.#lost.homesOfHomeless())
       this.#lookAt({ directory, name, hints: 0, deferred: 0 }, now);
-    }
+  }
+
+  /** There is something to list or to look at before the round can end. */
+  get #hasMore(): boolean {
     return this.#scanner.busy || this.#next < this.#batch.length || this.#gone.length > 0;
-  }
-
-  /** The first name of a path (relative to the root) that is not recorded as a directory, or its last one. */
-  #along(path: ByteString): { directory: InodeId; name: Name; isLast: boolean } | undefined {
-    let directory: InodeId = rootId;
-    const parts = path.split('/');
-    for (const [i, part] of parts.entries()) {
-      const name = asName(part);
-      if (name === undefined) return undefined;
-      const record = this.#recordAt(directory, name);
-      const isLast = i === parts.length - 1;
-      if (isLast || record?.kind !== Kind.directory) return { directory, name, isLast };
-      directory = record.id;
-    }
-    return undefined;
-  }
-
-  #tryDenied(): void {
-    for (const id of this.#denied) this.#scanner.push(id, false);
-    this.#denied.clear();
-  }
-
-  /** Directories that live on and could not be reached when it was their turn: with what is known of their places now. */
-  #listAgain(): void {
-    for (const [id, times] of this.#unlisted) {
-      const record = this.#editor.inode(id);
-      if (record === undefined || record.links === 0 || record.listed) this.#unlisted.delete(id);
-      else if (times > maxListings) {
-        this.#unlisted.delete(id);
-        this.#isLost = true;
-      } else this.#scanner.push(id, false);
-    }
-  }
-
-  /**
-   * Looks where the directory was last: has it gone, or moved, that tells. Once for all names in it: a folder that is removed has many.
-   * Names that chase each other do not keep us here for ever.
-   */
-  #seek(record: InodeRecord): void {
-    if (this.#seeking.has(record.id)) return;
-    this.#seeking.add(record.id);
-    const times = (this.#sought.get(record.id) ?? 0) + 1;
-    this.#sought.set(record.id, times);
-    if (times > maxRetries || record.name === '') this.#isLost = true;
-    else this.#batch.push({ directory: record.parent, name: record.name, hints: 0, deferred: 0 });
   }
 
   /** Everything that is there has been seen: the names that are gone, and the inodes that nothing names any more. */
@@ -485,20 +368,21 @@ export class Recorder implements Disposable {
     this.#gone = [];
     for (const item of gone) this.#bringDown(item, now);
     this.#look.recheckOverlinked();
-    if (this.#scanner.busy || this.#next < this.#batch.length) return;
+    if (this.#hasMore) return;
     // First, so that names in folders that live on are looked at there.
-    if (this.#house(now)) return;
-    if (this.#reachAgain()) return;
+    this.#house(now);
+    if (this.#hasMore) return;
+    this.#lost.reachAgain();
+    if (this.#hasMore) return;
     if (this.#handings < maxHandings && this.#look.settleBequests()) {
       this.#handings += 1;
       return;
     }
-    if (this.#listReturned()) return;
+    this.#lost.listReturned();
+    if (this.#hasMore) return;
     this.#editor.bury();
-    this.#housed.clear();
     this.#handings = 0;
-    this.#sought.clear();
-    this.#listAgain();
+    this.#lost.endRound();
     this.#rounds += 1;
     if (this.#hasDrained && this.#hints.size === 0) {
       this.#hasDrained = false;
@@ -514,7 +398,7 @@ export class Recorder implements Disposable {
     const { directory, hints } = item;
     if (item.name === '') return;
     const name: Name = item.name;
-    const record = this.#recordAt(directory, name);
+    const record = this.#editor.at(directory, name);
     const isLast = record?.links === 1;
     if (isLast && (hints & Hint.moved) !== 0 && item.deferred === 0 && this.#source.queued() > 0) {
       // Its new name may be in the queue: one round more.
@@ -528,7 +412,7 @@ export class Recorder implements Disposable {
     // is a change like any other. One that comes back after this look has an event of its own in the queue.
     const verdict = this.#look.atName(directory, name, 0, now);
     // Its folder has just lost its own name, and may be found under another one.
-    if (verdict === 'unreachable') this.#unreached.push({ directory, name, hints, deferred: item.deferred });
+    if (verdict === 'unreachable') this.#lost.wait({ directory, name, hints, deferred: item.deferred });
     if (verdict !== 'gone') return;
     this.#editor.unlink(directory, name);
     this.#touched.add(directory);

@@ -1,7 +1,7 @@
 // One history: a tree, its mirror and its replicas from the first sync through all rounds. After each round everything
 // is equal to the letter, or the history has failed.
 
-import { readdirSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { compareTrees, type Difference } from '../oracle/compare-trees.ts';
@@ -269,6 +269,7 @@ class History {
           `  source:    ${tree.describe(path)}`,
           `  replica ${replica + 1}: ${mirrored.describe(path)}`,
           `  left behind there: ${leftBehind(homeOf(place)).slice(0, 20).map(show).join(' ') || 'nothing'}`,
+          ...namesOutside(homeOf(place), Buffer.from(`${place.root}/${path}`, 'latin1')),
         ];
       });
     } catch (error) {
@@ -284,6 +285,22 @@ function leftBehind(home: string): string[] {
       (name) => `${folder}/${name}`,
     ),
   );
+}
+
+/** Where a replica's own folders have the inode too, and what the trash's list says of it. */
+function namesOutside(home: string, path: Uint8Array): string[] {
+  const inode = lstatSync(path, { throwIfNoEntry: false })?.ino;
+  const names = readdirSync(home, { recursive: true, encoding: 'latin1' }).filter(
+    (name) => lstatSync(Buffer.from(`${home}/${name}`, 'latin1'), { throwIfNoEntry: false })?.ino === inode,
+  );
+  const list = join(home, 'trash/list.jsonl');
+  const lines = existsSync(list) ? readFileSync(list, 'utf8').split('\n') : [];
+  return names.flatMap((name) => [
+    `  the same inode: ${show(name)}`,
+    ...lines
+      .filter((line) => line.includes(`"kept":"${name.split('/')[1]}"`))
+      .map((line) => `    ${line.slice(0, 300)}`),
+  ]);
 }
 
 interface ReplicaDifference extends Difference {
