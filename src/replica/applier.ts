@@ -145,6 +145,7 @@ export class Applier {
     });
     this.records.store.refresh();
     this.#step('committed');
+    this.#removeTrashedLinks();
     this.#mark.clear();
     return {
       memory: next,
@@ -162,7 +163,13 @@ export class Applier {
     this.#mark.set([]);
     this.limbo.empty(owed);
     this.#step('limbo-emptied');
+    this.#removeTrashedLinks();
     this.#mark.clear();
+  }
+
+  /** RACE: killed before this, `recover` does it. */
+  #removeTrashedLinks(): void {
+    this.trash.removeLinks((stat) => this.records.idOf(stat) !== 0);
   }
 
   close(): void {

@@ -74,7 +74,6 @@ export class Reconcile {
   #open: OpenDirectory | undefined;
   #highestId: InodeId = rootId;
   #extraCount = 0;
-  readonly #trashCount: number;
   /** Something that was adopted has several names here: one of them may have gone to the trash before. */
   #hasLinks = false;
   readonly #extraPaths: ByteString[] = [];
@@ -83,7 +82,6 @@ export class Reconcile {
   constructor(applier: Applier, options: ReconcileOptions) {
     this.#applier = applier;
     this.#options = options;
-    this.#trashCount = applier.trash.count;
     const { store } = applier.records;
     // While the records still say what in limbo is fam's.
     store.refresh();
@@ -146,9 +144,8 @@ export class Reconcile {
       if (inode !== undefined && id !== rootId) this.#applier.setTimes(id, inode.attributes);
     }
     // Only now is it known what the tree shows: names that it lacks may have come to the trash before those that it has.
-    if (this.#hasLinks && this.#applier.trash.count > this.#trashCount) {
-      this.#applier.trash.removeLinks(this.#trashCount, (stat) => records.idOf(stat) !== 0);
-    }
+    if (this.#hasLinks) this.#applier.trash.removeAllLinks((stat) => records.idOf(stat) !== 0);
+    else this.#applier.trash.ignoreLinks();
     FormerInodes.forget(this.#applier.home.state);
     this.close();
     return [...this.#wanted.keys()];

@@ -41,6 +41,7 @@ export function recover(home: Home, records: Records, placements: Placements): v
   records.store.refresh();
   records.store.transaction(() => new Recovery(home, records, placements).run());
   records.store.refresh();
+  new Trash(home).removeAllLinks((stat) => records.idOf(stat) !== 0);
 }
 
 interface Renewed {
@@ -61,10 +62,12 @@ class Recovery {
   /** What the cut batch made and was to place where now something is that the records did not know. */
   readonly #occupied = new Set<InodeId>();
   readonly #stat = new Stat();
+  readonly #trash: Trash;
 
   constructor(home: Home, records: Records, placements: Placements) {
     this.#placements = placements;
     this.#home = home;
+    this.#trash = new Trash(home);
     this.#records = records;
   }
 
@@ -128,7 +131,6 @@ class Recovery {
    */
   #clearStaging(): void {
     const { stagingFd } = this.#home;
-    const trash = new Trash(this.#home);
     for (const name of this.#namesIn(stagingFd)) {
       const [, id] = /^([1-9]\d*)\.(?:new|link)$/.exec(name) ?? [];
       if (id === undefined) continue;
@@ -137,7 +139,7 @@ class Recovery {
       const renewed = this.#renewed.get(Number(id));
       const isRenewed = renewed !== undefined && isSameIdentity(renewed.identity, this.#stat);
       if (isKnown || isRenewed || !this.#occupied.has(Number(id))) discard(stagingFd, name);
-      else trash.keep(stagingFd, name, `(${name})`, afterKill);
+      else this.#trash.keep(stagingFd, name, `(${name})`, afterKill);
     }
   }
 
@@ -148,7 +150,6 @@ class Recovery {
    */
   #clearLimbo(): void {
     const { limboFd } = this.#home;
-    const trash = new Trash(this.#home);
     const unknown: string[] = [];
     for (const name of this.#namesIn(limboFd)) {
       const id = this.#idAt(limboFd, name);
@@ -158,7 +159,7 @@ class Recovery {
     for (const name of unknown) {
       const id = Number(name);
       const mayBeOthers = this.#occupied.has(id) || this.#records.inode(id) !== undefined;
-      if (mayBeOthers) trash.keep(limboFd, name, `(${name})`, afterKill);
+      if (mayBeOthers) this.#trash.keep(limboFd, name, `(${name})`, afterKill);
       else discard(limboFd, name);
     }
   }

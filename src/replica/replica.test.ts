@@ -41,6 +41,13 @@ function trashed(pair: ReplicaPair): string[] {
     .map((line) => String(JSON.parse(line).path));
 }
 
+/** Names in the trash, but for those that fam gives there. */
+function inTrash(pair: ReplicaPair): string[] {
+  const trash = join(pair.folder, '.fam-replica/trash');
+  const names = fs.readdirSync(trash, { recursive: true }).map((name) => basename(String(name)));
+  return names.filter((name) => /^[a-z]/.test(name)).sort();
+}
+
 function fill(root: string): void {
   fs.mkdirSync(join(root, 'a/b/c'), { recursive: true });
   fs.writeFileSync(join(root, 'a/one'), 'one');
@@ -216,15 +223,62 @@ describe('first contact', () => {
     expect(fs.statSync(at('z/shown')).nlink).toBe(1);
     // What was kept (a, mine, z/c), and what was then found to be in the tree (a, mine/deep/b, z/c).
     expect(trashed(pair)).toHaveLength(3 + 3);
-    const trash = join(pair.folder, '.fam-replica/trash');
-    const left = fs.readdirSync(trash, { recursive: true }).map((name) => basename(String(name)));
-    expect(left.filter((name) => /^[a-z]/.test(name)).sort()).toEqual([
-      'alone',
-      'deep',
-      'list.jsonl',
-      'twin',
-    ]);
+    expect(inTrash(pair)).toEqual(['alone', 'deep', 'list.jsonl', 'twin']);
   });
+
+  test('leaves no further name in the trash from a folder that went before it was listed', () => {
+    const pair = makePair();
+    const at = (path: string): string => join(pair.replica, path);
+    const make = (path: string): void => {
+      fs.writeFileSync(path, 'content');
+      fs.utimesSync(path, 1_000, 1_000);
+    };
+    // More than are listed before the first answer.
+    for (let n = 0; n < 2 * reconcileWindow; n++) fs.mkdirSync(join(pair.source, `a${n}`));
+    fs.mkdirSync(join(pair.source, 'z'));
+    make(join(pair.source, 'shown'));
+    pair.record();
+    fs.mkdirSync(at('z/deep'), { recursive: true });
+    make(at('shown'));
+    for (const further of ['z/one', 'z/deep/two']) fs.linkSync(at('shown'), at(further));
+    fs.writeFileSync(at('z/mine'), 'kept');
+    const onListing = (listings: number): void => {
+      if (listings > 1) return;
+      fs.rmdirSync(join(pair.source, 'z'));
+      pair.record();
+    };
+    pair.connect({ onListing });
+    expectEqual(pair);
+    expect(fs.statSync(at('shown')).nlink).toBe(1);
+    expect(inTrash(pair)).toEqual(['deep', 'list.jsonl', 'mine']);
+  });
+
+  test.each([undefined, 'limbo-emptied'])(
+    'leaves no further name in the trash from a folder that is removed, killed at: %s',
+    (killedAt) => {
+      const pair = makePair();
+      fill(pair.source);
+      pair.record();
+      pair.connect();
+      const at = (path: string): string => join(pair.replica, path);
+      fs.linkSync(at('large'), at('a/b/further'));
+      fs.mkdirSync(at('a/b/own'));
+      fs.writeFileSync(at('a/b/own/mine'), 'kept');
+      fs.rmSync(join(pair.source, 'a'), { recursive: true });
+      pair.record();
+      const die = (step: string): void => {
+        if (step === killedAt) throw new Killed();
+      };
+      if (killedAt === undefined) pair.connect({});
+      else {
+        expect(() => pair.connect({}, die)).toThrow(Killed);
+        pair.connect();
+      }
+      expectEqual(pair);
+      expect(fs.statSync(at('large')).nlink).toBe(1);
+      expect(inTrash(pair)).toEqual(['list.jsonl', 'mine']);
+    },
+  );
 
   test('leaves no further name in the trash where the source has as many', () => {
     const pair = makePair();

@@ -27,11 +27,10 @@ const listName = 'list.jsonl';
 export class Trash {
   readonly #home: Home;
   readonly #stat = new Stat();
-  #count = 0;
-  /** Things kept since this was made. */
-  get count(): number {
-    return this.#count;
-  }
+  /** Things kept by this process: no two have the same name, whoever keeps them. */
+  static #count = 0;
+  /** Before this one all have been dealt with by `removeLinks`. */
+  #next = Trash.#count;
 
   constructor(home: Home) {
     this.#home = home;
@@ -45,25 +44,44 @@ export class Trash {
    */
   keep(dirfd: number, name: ByteString, path: ByteString, why: string): number {
     const time = new Date();
-    const kept = `${time.getTime()}-${process.pid}-${this.#count}`;
+    const kept = `${time.getTime()}-${process.pid}-${Trash.#count}`;
     const moved = renameat2(dirfd, name, this.#home.trashFd, kept, RENAME_NOREPLACE);
     if (moved < 0) return moved;
-    this.#count += 1;
+    Trash.#count += 1;
     return this.#list(time, path, why, kept);
   }
 
   /**
-   * Removes further names of what the tree shows (I1: hard links). They lose nothing: their content is in the tree.
-   * @param since what `count` was before the first of the things to look at was kept
+   * Of what was kept since the last call, removes further names of what the tree shows (I1: hard links). They lose nothing: their content
+   * is in the tree. To be called when it is known what the tree shows.
    * @param isInTree whether the tree shows the file that `stat` tells of
    */
-  removeLinks(since: number, isInTree: (stat: Stat) => boolean): void {
+  removeLinks(isInTree: (stat: Stat) => boolean): void {
+    const first = this.#next;
+    this.ignoreLinks();
+    if (first < this.#next) {
+      this.#removeLinks(isInTree, (name) => {
+        const [, pid, number] = name.split('-').map(Number);
+        return pid === process.pid && number !== undefined && number >= first;
+      });
+    }
+  }
+
+  /** The same of all that is here: an agent may have been killed before it came to that. */
+  removeAllLinks(isInTree: (stat: Stat) => boolean): void {
+    this.ignoreLinks();
+    this.#removeLinks(isInTree, (name) => name !== listName);
+  }
+
+  /** Nothing that has been kept until now is a further name of what the tree shows. */
+  ignoreLinks(): void {
+    this.#next = Trash.#count;
+  }
+
+  #removeLinks(isInTree: (stat: Stat) => boolean, isMeant: (name: ByteString) => boolean): void {
     const fd = check(openat(this.#home.trashFd, '.', O_RDONLY | O_DIRECTORY), 'open trash');
     try {
-      this.#removeLinksIn(fd, '', isInTree, (name) => {
-        const [, pid, number] = name.split('-').map(Number);
-        return pid === process.pid && number !== undefined && number >= since;
-      });
+      this.#removeLinksIn(fd, '', isInTree, isMeant);
     } finally {
       close(fd);
     }

@@ -269,7 +269,7 @@ class History {
           `  source:    ${tree.describe(path)}`,
           `  replica ${replica + 1}: ${mirrored.describe(path)}`,
           `  left behind there: ${leftBehind(homeOf(place)).slice(0, 20).map(show).join(' ') || 'nothing'}`,
-          ...namesOutside(homeOf(place), Buffer.from(`${place.root}/${path}`, 'latin1')),
+          ...namesOutside(homeOf(place), `${place.root}/${path}`),
         ];
       });
     } catch (error) {
@@ -288,8 +288,10 @@ function leftBehind(home: string): string[] {
 }
 
 /** Where a replica's own folders have the inode too, and what the trash's list says of it. */
-function namesOutside(home: string, path: Uint8Array): string[] {
-  const inode = lstatSync(path, { throwIfNoEntry: false })?.ino;
+function namesOutside(home: string, path: string): string[] {
+  const inodeAt = (bytes: string): number | undefined =>
+    lstatSync(Buffer.from(bytes, 'latin1'), { throwIfNoEntry: false })?.ino;
+  const inode = inodeAt(path);
   const names = readdirSync(home, { recursive: true, encoding: 'latin1' }).filter(
     (name) => lstatSync(Buffer.from(`${home}/${name}`, 'latin1'), { throwIfNoEntry: false })?.ino === inode,
   );
