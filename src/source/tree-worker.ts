@@ -12,6 +12,7 @@ import { under } from '../core/under.ts';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../kernel/constants.ts';
 import type { ConditionEvent, EventSource } from '../kernel/event-source.ts';
 import type { NameOf } from '../kernel/fanotify.ts';
+import { ForeignPause } from '../kernel/foreign-pause.ts';
 import { openEventSource } from '../kernel/open-event-source.ts';
 import * as sys from '../kernel/sys.ts';
 import { unreportedAdvice } from '../kernel/unreported.ts';
@@ -26,8 +27,6 @@ import type { Condition, FromTree, HeadMoved, ToTree, TreeData } from './tree-me
 const maxRemembered = 1000;
 /** Events that one `read` of a source returns at least, if so many wait. */
 const surelyReadAtOnce = 4096;
-/** How long events of others on the file system may gather: bounds their cost to a thousand wake-ups a second. */
-const foreignPauseMs = 1;
 /** Journal records forgotten at a time: some milliseconds. */
 const pruneSlice = 2000;
 /** The smallest event, in bytes as FIONREAD counts: inotify's header (fanotify counts 24 for each event). */
@@ -63,6 +62,7 @@ class TreeWorker {
   readonly #source: EventSource;
   readonly #recorder: Recorder;
   readonly #fds: number[];
+  readonly #foreignPause: ForeignPause;
   #barriers: Barrier[] = [];
   #head: Seq;
   #isMoving = false;
@@ -91,6 +91,7 @@ class TreeWorker {
     resources.push(() => source.close());
     this.#source = source;
     this.#fds = [data.wakeFd, ...source.fds];
+    this.#foreignPause = new ForeignPause(data.wakeFd);
     this.#recorder = new Recorder({
       store: this.#store,
       rootFd: this.#rootFd,
@@ -138,9 +139,7 @@ class TreeWorker {
       const events = this.#source.read();
       this.#recorder.feed(events);
       this.#advance();
-      // Woken by what happens elsewhere on the same file system, which may be much: let it gather. What is asked of us wakes us.
-      if (events.length === 0 && timeout === undefined && !ready.includes(0))
-        sys.poll([this.#data.wakeFd], foreignPauseMs);
+      if (events.length === 0 && timeout === undefined && !ready.includes(0)) this.#foreignPause.take();
     }
     this.#finish();
   }

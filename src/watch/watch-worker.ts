@@ -3,6 +3,7 @@
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { FamError } from '../core/errors.ts';
 import { Epoll } from '../kernel/epoll.ts';
+import { ForeignPause } from '../kernel/foreign-pause.ts';
 import { drainEventfd, eventfd } from '../kernel/poll.ts';
 import { check } from '../kernel/sys-error.ts';
 import type { FdList } from './fd-list.ts';
@@ -14,6 +15,7 @@ if (port === null) throw new Error('watch-worker is a thread entry');
 
 const sessions = new Map<WatchNumber, Session>();
 const wakeFd = check(eventfd(), 'eventfd');
+const foreignPause = new ForeignPause(wakeFd);
 let isEnding = false;
 
 function post(message: FromWatchThread): void {
@@ -102,6 +104,7 @@ function run(): void {
     }
     more = false;
     for (const [number, session] of sessions) more = guarded(number, () => session.turn()) || more;
+    if (!more && ready.length > 0 && !ready.includes(wakeFd)) foreignPause.take();
   }
   for (const session of sessions.values()) session.close();
 }
