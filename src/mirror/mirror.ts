@@ -1,14 +1,16 @@
 // mirror/: composes a running mirror out of the other rooms, and is the only one that knows them all:
 // tree thread -> reader thread -> sessions -> links -> agents.
 
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { MessageChannel } from 'node:worker_threads';
 import { type Controlled, serveControl } from '../control/server.ts';
 import type { MirrorStatus, WaitResult } from '../control/status.ts';
 import type { Seq } from '../core/attributes.ts';
 import { bytesOfText, displayBytes } from '../core/name.ts';
 import type { Log } from '../runtime/log.ts';
 import { packageVersion } from '../runtime/version.ts';
+import type { ReaderData } from '../source/reader-messages.ts';
 import { ReaderThread } from '../source/reader-thread.ts';
+import { ReadingTurn } from '../source/reading-turn.ts';
 import type { SessionOptions } from '../source/session.ts';
 import type { Condition } from '../source/tree-messages.ts';
 import { type TreeEvent, TreeThread } from '../source/tree-thread.ts';
@@ -70,7 +72,7 @@ export class Mirror implements Controlled {
     source: string,
     stateDir: string,
     tree: TreeThread,
-    treePort: MessagePort,
+    reading: Pick<ReaderData, 'treePort' | 'readingTurn'>,
   ) {
     this.#options = options;
     this.source = source;
@@ -83,7 +85,7 @@ export class Mirror implements Controlled {
     // Whoever awaits `failed` sees it; until somebody does it is not an unhandled rejection.
     promise.catch(() => {});
     this.#failure = { promise, reject };
-    const data = { root: bytesOfText(source), stateDir, treePort, bandwidth: options.bandwidthTotal };
+    const data = { root: bytesOfText(source), stateDir, ...reading, bandwidth: options.bandwidthTotal };
     this.#reader = new ReaderThread(data, (error) => reject(error));
   }
 
@@ -92,6 +94,7 @@ export class Mirror implements Controlled {
     const { source, stateDir, transports } = prepared;
     let onEvent: (event: TreeEvent) => void = () => {};
     const { port1: readerPort, port2: treePort } = new MessageChannel();
+    const readingTurn = new ReadingTurn().memory;
     const tree = await TreeThread.start(
       {
         root: bytesOfText(source),
@@ -101,13 +104,14 @@ export class Mirror implements Controlled {
         hotFileMaxDelayMs,
         trustSource: options.trustSource,
         readerPort,
+        readingTurn,
       },
       (event) => onEvent(event),
     ).catch(async (error: unknown) => {
       await prepared.abandon();
       throw error;
     });
-    const mirror = new Mirror(options, source, stateDir, tree, treePort);
+    const mirror = new Mirror(options, source, stateDir, tree, { treePort, readingTurn });
     onEvent = (event) => mirror.#treeEvent(event);
     mirror.#head = tree.head;
     options.log.info(

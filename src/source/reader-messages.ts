@@ -11,6 +11,8 @@ export interface ReaderData {
   readonly stateDir: string;
   /** Where the tree's thread posts each new head. */
   readonly treePort: MessagePort;
+  /** Of the `ReadingTurn` with that thread. */
+  readonly readingTurn: SharedArrayBuffer;
   /** Bytes a second to all replicas together at most. */
   readonly bandwidth?: number | undefined;
 }

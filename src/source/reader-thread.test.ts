@@ -11,6 +11,7 @@ import type { Link } from '../wire/link.ts';
 import { inlineMaxBytes, type ReplicaState, type ToAgent, type ToSource } from '../wire/messages.ts';
 import { linkOver } from '../wire/pipe-link.ts';
 import { ReaderThread, type SessionEnd } from './reader-thread.ts';
+import { ReadingTurn } from './reading-turn.ts';
 import type { SessionEvent } from './session.ts';
 import { TreeThread } from './tree-thread.ts';
 
@@ -173,8 +174,10 @@ beforeEach(async () => {
   writeFileSync(join(root, 'a', 'b', 'page'), 'one');
   const stateDir = join(folder, 'state');
   const { port1: readerPort, port2: treePort } = new MessageChannel();
-  tree = await TreeThread.start({ root: bytesOfText(root), stateDir, settleMs: 20, readerPort }, () => {});
-  reader = new ReaderThread({ root: bytesOfText(root), stateDir, treePort }, (error) => {
+  const readingTurn = new ReadingTurn().memory;
+  const options = { root: bytesOfText(root), stateDir, settleMs: 20, readerPort, readingTurn };
+  tree = await TreeThread.start(options, () => {});
+  reader = new ReaderThread({ root: bytesOfText(root), stateDir, treePort, readingTurn }, (error) => {
     throw error;
   });
 });

@@ -2,6 +2,7 @@
 // in it is synchronous and done in small steps, so that no replica waits for another one's large file.
 
 import { parentPort, workerData } from 'node:worker_threads';
+import type { Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
 import { TreeStore } from '../tree/store.ts';
 import { decodeToSource, encode } from '../wire/codec.ts';
@@ -13,6 +14,7 @@ import { Bandwidth } from './bandwidth.ts';
 import { BlockLedger } from './block-ledger.ts';
 import { Contents } from './contents.ts';
 import type { FromReader, ReaderData, SessionNumber, ToReader } from './reader-messages.ts';
+import { ReadingTurn } from './reading-turn.ts';
 import { Session, type SessionOptions, type SessionOutput, type SharedReading } from './session.ts';
 import type { HeadMoved } from './tree-messages.ts';
 
@@ -35,7 +37,7 @@ interface Served {
 
 const port = parentPort;
 if (port === null) throw new Error('reader-worker is a thread entry');
-const { root, stateDir, bandwidth, treePort }: ReaderData = workerData;
+const { root, stateDir, bandwidth, treePort, readingTurn }: ReaderData = workerData;
 
 const store = TreeStore.open(stateDir, { role: 'reader' });
 const contents = new Contents(store, root);
@@ -43,6 +45,9 @@ const ledger = new BlockLedger(stateDir, store.epoch);
 const shared: SharedReading = { batch: undefined, ledger, scanning: true };
 const allTogether = bandwidth === undefined ? [] : [new Bandwidth(bandwidth, performance.now())];
 const sessions = new Map<SessionNumber, Served>();
+const turn = new ReadingTurn(readingTurn);
+/** What the tree's thread has told last. */
+let head: Seq = 0;
 
 let scheduled = false;
 let wakeTimer: NodeJS.Timeout | undefined;
@@ -121,6 +126,9 @@ function run(): void {
     schedule();
     return;
   }
+  // The slowest replica does not keep the others from what is new.
+  const met = [...sessions.values()].filter(({ session }) => session.hasMet);
+  if (met.length === 0 || met.some(({ session }) => !session.awaitsReplica)) turn.done(head);
   contents.releaseMounts();
   armTimer(now);
 }
@@ -183,6 +191,7 @@ port.on('message', (message: ToReader) => {
 
 treePort.on('message', (moved: HeadMoved) => {
   shared.scanning = moved.scanning;
+  head = moved.seq;
   store.refresh();
   if (!scheduled) run();
 });

@@ -218,6 +218,15 @@ export class Session {
     return earliest(this.#owed.wakeAt(), this.#unread.wakeAt());
   }
 
+  get hasMet(): boolean {
+    return this.#phase !== 'hello';
+  }
+
+  /** What is to be sent next waits for what the replica says. */
+  get awaitsReplica(): boolean {
+    return this.#throttledUntil === undefined && (this.#walk !== undefined || this.#inFlight.isFull);
+  }
+
   /** Does one step of work: sends at most about one message. Returns false when there is nothing to do now. */
   pump(now: number): boolean {
     if (this.#phase === 'hello' || this.#inFlight.isFull) return false;

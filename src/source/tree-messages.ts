@@ -18,6 +18,8 @@ export interface TreeData {
   readonly wakeFd: number;
   /** To the reader thread, which hears of a new head here, one hop earlier than by way of the main thread. */
   readonly readerPort: MessagePort | undefined;
+  /** Of the `ReadingTurn` with that thread. */
+  readonly readingTurn: SharedArrayBuffer | undefined;
 }
 
 export type ToTree =

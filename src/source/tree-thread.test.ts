@@ -15,6 +15,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { rootId } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
 import { TreeStore } from '../tree/store.ts';
+import { ReadingTurn } from './reading-turn.ts';
 import { type TreeEvent, TreeThread, type TreeThreadOptions } from './tree-thread.ts';
 
 let dir = '';
@@ -134,6 +135,29 @@ describe.each(['fanotify', 'inotify'] as const)('TreeThread with %s', (monitor) 
     expect(reader().entry(rootId, name('f'))?.id).toBeGreaterThan(0);
   });
 });
+
+test('TreeThread leaves what a long round has recorded to the reader, until that has read it or somebody waits', async () => {
+  const turn = new ReadingTurn();
+  const words = new Int32Array(turn.memory);
+  const thread = await start({ readingTurn: turn.memory });
+  const store = reader();
+  let made = 0;
+  /** Load without a pause, until a head has been offered. */
+  const offered = async (): Promise<number> => {
+    await until(() => {
+      for (let n = 0; n < 200; n++) writeFileSync(join(root, `${made++}`), '');
+      return Atomics.load(words, 0) !== 0;
+    }, 60_000);
+    store.refresh();
+    return store.head;
+  };
+  const head = await offered();
+  turn.done(head);
+  await until(() => thread.head > head);
+  await offered();
+  await thread.barrier();
+  expect([...reader().list(rootId)]).toHaveLength(made);
+}, 100_000);
 
 test('TreeThread.start: a second one on the same state is refused, and the first goes on', async () => {
   const thread = await start();

@@ -22,6 +22,8 @@ export interface TreeThreadOptions {
   readonly hotFileMaxDelayMs?: number;
   /** The reader thread's end is elsewhere: what is posted here is each new head. */
   readonly readerPort?: MessagePort | undefined;
+  /** Of the `ReadingTurn` with the reader thread. */
+  readonly readingTurn?: SharedArrayBuffer | undefined;
   /** I4: take the source as it is, however much of it is missing. Default false. */
   readonly trustSource?: boolean;
 }
@@ -96,6 +98,7 @@ export class TreeThread implements AsyncDisposable {
       trustSource: options.trustSource ?? false,
       wakeFd,
       readerPort: options.readerPort,
+      readingTurn: options.readingTurn,
     };
     const worker = startThread('source/tree-worker', {
       workerData: data,

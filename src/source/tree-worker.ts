@@ -20,6 +20,7 @@ import { watchLimitAdvice } from '../kernel/watch-limit.ts';
 import { Recorder } from '../tree/recorder.ts';
 import { admitRoot } from '../tree/source-check.ts';
 import { TreeStore } from '../tree/store.ts';
+import { ReadingTurn } from './reading-turn.ts';
 import { sourceIdOf } from './source-id.ts';
 import type { Condition, FromTree, HeadMoved, ToTree, TreeData } from './tree-messages.ts';
 
@@ -31,6 +32,13 @@ const surelyReadAtOnce = 4096;
 const pruneSlice = 2000;
 /** The smallest event, in bytes as FIONREAD counts: inotify's header (fanotify counts 24 for each event). */
 const smallestEventBytes = 16;
+
+/** After a round that took less, the reader gets its turn anyway. */
+const shortRoundMs = 10;
+/** The longest turn of the reader: what happens meanwhile is recorded so much later. A longer one brought nothing (churn, docs/performance.md). */
+const maxTurnMs = 1500;
+/** How often the kernel's queue is emptied meanwhile: inotify's holds 16,384 events. */
+const gatherMs = 5;
 
 /** How often a scan says how far it is. */
 const scanReportMs = 100;
@@ -63,6 +71,10 @@ class TreeWorker {
   readonly #recorder: Recorder;
   readonly #fds: number[];
   readonly #foreignPause: ForeignPause;
+  readonly #turn: ReadingTurn | undefined;
+  /** The head that the reader thread was left alone with last. */
+  #offered: Seq = 0;
+  #roundBeganAt = performance.now();
   #barriers: Barrier[] = [];
   #head: Seq;
   #isMoving = false;
@@ -92,6 +104,7 @@ class TreeWorker {
     this.#source = source;
     this.#fds = [data.wakeFd, ...source.fds];
     this.#foreignPause = new ForeignPause(data.wakeFd);
+    this.#turn = data.readingTurn === undefined ? undefined : new ReadingTurn(data.readingTurn);
     this.#recorder = new Recorder({
       store: this.#store,
       rootFd: this.#rootFd,
@@ -136,9 +149,12 @@ class TreeWorker {
       const ready = sys.poll(this.#fds, timeout);
       if (typeof ready === 'number') throw new sys.SysError(ready, 'poll');
       if (ready.includes(0)) this.#receive();
+      if (!this.#recorder.busy) this.#roundBeganAt = performance.now();
       const events = this.#source.read();
       this.#recorder.feed(events);
+      const { rounds } = this.#recorder;
       this.#advance();
+      if (this.#recorder.rounds !== rounds) this.#endRound();
       if (events.length === 0 && timeout === undefined && !ready.includes(0)) this.#foreignPause.take();
     }
     this.#finish();
@@ -149,6 +165,31 @@ class TreeWorker {
     if (this.#steps < (isQuiet ? quietSteps : busySteps)) return;
     this.#steps = 0;
     this.#store.releaseMemory();
+  }
+
+  /** Under load, leaves what is recorded to the reader thread until that has sent it, or somebody waits for us. */
+  #endRound(): void {
+    const ended = performance.now();
+    const tookMs = ended - this.#roundBeganAt;
+    this.#roundBeganAt = ended;
+    const isState = this.#store.isSettled && !this.#recorder.isMoving && !this.#recorder.scanning;
+    if (this.#turn === undefined || tookMs < shortRoundMs || !isState || this.#head === this.#offered) return;
+    this.#offered = this.#head;
+    this.#turn.offer(this.#head);
+    const until = ended + maxTurnMs;
+    for (let left = until - ended; left > 0; left = until - performance.now()) {
+      this.#recorder.feed(this.#source.read());
+      const isWanted = this.#barriers.length > 0 || !this.#recorder.busy || this.#isCalled;
+      if (isWanted || this.#turn.wait(this.#head, Math.min(left, gatherMs))) break;
+    }
+    this.#turn.withdraw();
+    this.#roundBeganAt = performance.now();
+  }
+
+  /** The main thread has something to say. */
+  get #isCalled(): boolean {
+    const ready = sys.poll([this.#data.wakeFd], 0);
+    return typeof ready === 'number' || ready.length > 0;
   }
 
   #timeout(): number | undefined {
