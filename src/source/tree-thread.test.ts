@@ -141,11 +141,16 @@ test('TreeThread leaves what a long round has recorded to the reader, until that
   const words = new Int32Array(turn.memory);
   const thread = await start({ readingTurn: turn.memory });
   const store = reader();
-  let made = 0;
-  /** Load without a pause, until a head has been offered. */
+  const folders = 300;
+  const places = ['here', 'there'] as const;
+  for (const place of places) mkdirSync(join(root, place));
+  for (let n = 0; n < folders; n++) mkdirSync(join(root, 'here', `${n}`));
+  let rounds = 0;
+  /** Folders move without a pause, until a head has been offered. */
   const offered = async (): Promise<number> => {
     await until(() => {
-      for (let n = 0; n < 200; n++) writeFileSync(join(root, `${made++}`), '');
+      const [from, to] = rounds++ % 2 === 0 ? places : [places[1], places[0]];
+      for (let n = 0; n < folders; n++) renameSync(join(root, from, `${n}`), join(root, to, `${n}`));
       return Atomics.load(words, 0) !== 0;
     }, 60_000);
     store.refresh();
@@ -156,7 +161,9 @@ test('TreeThread leaves what a long round has recorded to the reader, until that
   await until(() => thread.head > head);
   await offered();
   await thread.barrier();
-  expect([...reader().list(rootId)]).toHaveLength(made);
+  const recorded = reader();
+  const last = recorded.entry(rootId, name(places[rounds % 2] ?? ''))?.id ?? 0;
+  expect([...recorded.list(last)]).toHaveLength(folders);
 }, 100_000);
 
 test('TreeThread.start: a second one on the same state is refused, and the first goes on', async () => {

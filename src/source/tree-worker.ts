@@ -75,6 +75,8 @@ class TreeWorker {
   /** The head that the reader thread was left alone with last. */
   #offered: Seq = 0;
   #roundBeganAt = performance.now();
+  /** In this round nothing could be sent for some time. */
+  #wasMoving = false;
   #barriers: Barrier[] = [];
   #head: Seq;
   #isMoving = false;
@@ -167,13 +169,17 @@ class TreeWorker {
     this.#store.releaseMemory();
   }
 
-  /** Under load, leaves what is recorded to the reader thread until that has sent it, or somebody waits for us. */
+  /**
+   * Under load, leaves what is recorded to the reader thread until that has sent it, or somebody waits for us: after a round in which
+   * directories were between places, so that nothing could be sent before its end. Otherwise both go on side by side.
+   */
   #endRound(): void {
     const ended = performance.now();
-    const tookMs = ended - this.#roundBeganAt;
+    const hadNothing = this.#wasMoving && ended - this.#roundBeganAt >= shortRoundMs;
+    this.#wasMoving = false;
     this.#roundBeganAt = ended;
     const isState = this.#store.isSettled && !this.#recorder.isMoving && !this.#recorder.scanning;
-    if (this.#turn === undefined || tookMs < shortRoundMs || !isState || this.#head === this.#offered) return;
+    if (this.#turn === undefined || !hadNothing || !isState || this.#head === this.#offered) return;
     this.#offered = this.#head;
     this.#turn.offer(this.#head);
     const until = ended + maxTurnMs;
@@ -205,6 +211,7 @@ class TreeWorker {
     this.#steps += 1;
     const { head } = this.#store;
     const { isMoving } = this.#recorder;
+    this.#wasMoving ||= isMoving;
     if (head !== this.#head || isMoving !== this.#isMoving) {
       this.#head = head;
       this.#isMoving = isMoving;
