@@ -16,6 +16,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { RecordedTree, type RecordedTreeOptions } from '../../test/support/tree/recorded-tree.ts';
+import type { Name } from '../core/name.ts';
+import { Hint } from '../kernel/event-source.ts';
 
 /** Records a tree, stops, lets `change` happen while nobody watches, starts again and settles. */
 function restarted(
@@ -164,6 +166,61 @@ describe('restart scan', () => {
     expect(tree.store.stats.entries).toBe(before);
     tree.stop();
     tree.start({ trusted: true });
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+  });
+
+  test('what is removed while a restart scan runs is no reason to refuse it', () => {
+    const folders = 12;
+    const { tree } = restarted(
+      (root) => {
+        for (let n = 0; n < folders; n++) {
+          mkdirSync(join(root, `${n}`));
+          for (let i = 0; i < 700; i++) writeFileSync(join(root, `${n}`, `${i}`), '');
+        }
+      },
+      () => {},
+    );
+    using _ = tree;
+    while (tree.recorder.scanned.directories < 3) tree.turn();
+    expect(tree.recorder.scanning).toBe(true);
+    for (let n = 1; n < folders; n++) rmSync(join(tree.root, `${n}`), { recursive: true });
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+  });
+
+  test('a scan goes on, however much is hinted at meanwhile', () => {
+    const folders = 2000;
+    const busy = 3000;
+    const { tree } = restarted(
+      (root) => {
+        for (let n = 0; n < folders; n++) mkdirSync(join(root, `${n}`));
+        mkdirSync(join(root, 'busy'));
+        for (let n = 0; n < busy; n++) writeFileSync(join(root, 'busy', `${n}`), '');
+      },
+      () => {},
+    );
+    using _ = tree;
+    const directory = tree.idOf('busy');
+    let turns = 0;
+    let idle = 0;
+    for (; tree.recorder.scanned.directories < folders / 2; turns++) {
+      const { directories } = tree.recorder.scanned;
+      // Each time more than a step can look at.
+      tree.recorder.feed(
+        Array.from({ length: busy }, (_unused, n) => ({
+          type: 'name' as const,
+          directory,
+          name: `${n}` as Name,
+          hints: Hint.attributes,
+          pid: 0,
+        })),
+      );
+      tree.recorder.step();
+      if (tree.recorder.scanned.directories === directories) idle++;
+    }
+    // To open a folder and to take in what it lists are two things to do, and each step does one at least.
+    expect(idle).toBeLessThanOrEqual(turns / 2 + 1);
     tree.settle();
     expect(tree.differences()).toEqual([]);
   });
