@@ -136,10 +136,13 @@ export class BatchBuilder {
     return { from, to, dead: building.dead, changes: building.changes };
   }
 
-  /** `changes` and then all names of the inode, with what they hang on. */
-  withNames(changes: Change[], { id, links }: InodeRecord): Change[] {
+  /** `changes` and then all names of the inode, with what they hang on; of a directory, which can have one only, the newest. */
+  withNames(changes: Change[], record: InodeRecord): Change[] {
+    const { id, links } = record;
     const building: Building = { from: this.#position, changes, dead: [], told: new Set(), bytes: 0 };
     for (const { parent, name } of this.#view.namesOf(id)) {
+      const isNewest = parent === record.parent && name === record.name;
+      if (record.kind === Kind.directory && !isNewest) continue;
       this.#addAncestors(building, parent);
       changes.push({ type: 'entry', parent, name, id, links });
     }

@@ -64,6 +64,8 @@ export class Look {
   readonly #directories: Directories;
   readonly #hot: HotFiles;
   readonly #uploads: Uploads;
+  /** Names that show a file which is not recorded yet, in this round. */
+  readonly #heldOver: { readonly directory: InodeId; readonly name: Name }[] = [];
   readonly #listener: LookListener;
   readonly #stat = new sys.Stat();
   /** Content or attribute hints that came under a name which its inode has lost: for whoever finds that inode. */
@@ -254,7 +256,10 @@ export class Look {
         now === undefined
           ? this.#isInHands(directory, dirfd, name)
           : this.#isBeingMade(directory, name, hints, now);
-      if (isHeld) return 'present';
+      if (isHeld) {
+        this.#heldOver.push({ directory, name });
+        return 'present';
+      }
     }
     let target = '';
     if (kind === Kind.symlink) {
@@ -316,6 +321,17 @@ export class Look {
     if (now === undefined || !this.#isStillWritten(linked, directory, name, hints, now))
       this.#compare(linked, hints, now);
     return 'present';
+  }
+
+  /**
+   * Where a file is being made under the name that a directory had, which has been found elsewhere: it has this name no more, although
+   * nothing takes its place before the file is complete. At the end of a round, when it is known what was found.
+   */
+  dropFormerNames(): void {
+    for (const { directory, name } of this.#heldOver.splice(0)) {
+      const record = this.#editor.at(directory, name);
+      if (record?.kind === Kind.directory && record.links > 1) this.#editor.unlink(directory, name);
+    }
   }
 
   #key(): string {

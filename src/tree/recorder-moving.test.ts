@@ -1,6 +1,6 @@
 // Folders that move while much else happens: found where the kernel has them, and waited for no longer than one round.
 
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
@@ -24,6 +24,36 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     tree.settle(unheard('c'));
     expect(tree.differences()).toEqual([]);
     expect([tree.idOf('c'), tree.idOf('c/inside/file')]).toEqual(ids);
+  });
+
+  test('a folder has no more the name under which a file is being uploaded since', () => {
+    using tree = RecordedTree.settled({ monitor }, (at) => {
+      mkdirSync(at('a'));
+      writeFileSync(at('a/file'), 'x');
+    });
+    const id = tree.idOf('a');
+    const upload = openSync(tree.at('upload'), 'wx');
+    /** What has happened is recorded, but what is being written is not settled. */
+    const record = (): void => {
+      do tree.turn();
+      while (tree.recorder.busy || tree.source.queued() > 0);
+    };
+    try {
+      writeSync(upload, 'half');
+      record();
+      renameSync(tree.at('a'), tree.at('b'));
+      renameSync(tree.at('upload'), tree.at('a'));
+      record();
+      expect([tree.idOf('a'), tree.idOf('b')]).toEqual([0, id]);
+      expect(tree.recordOf('b')?.links).toBe(1);
+      renameSync(tree.at('b'), tree.at('c'));
+      record();
+      expect([tree.idOf('b'), tree.idOf('c')]).toEqual([0, id]);
+    } finally {
+      closeSync(upload);
+    }
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
   });
 
   test('what is removed in a folder while that is on its way is not there when it has arrived', () => {

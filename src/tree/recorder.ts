@@ -382,6 +382,7 @@ export class Recorder implements Disposable {
     }
     this.#lost.listReturned();
     if (this.#hasMore) return;
+    this.#look.dropFormerNames();
     this.#editor.bury();
     this.#handings = 0;
     this.#lost.endRound();
