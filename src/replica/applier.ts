@@ -145,7 +145,8 @@ export class Applier {
     });
     this.records.store.refresh();
     this.#step('committed');
-    this.#removeTrashedLinks();
+    // RACE: killed before this, `recover` does it.
+    this.trash.removeLinks(this.records);
     this.#mark.clear();
     return {
       memory: next,
@@ -163,13 +164,8 @@ export class Applier {
     this.#mark.set([]);
     this.limbo.empty(owed);
     this.#step('limbo-emptied');
-    this.#removeTrashedLinks();
+    this.trash.removeLinks(this.records);
     this.#mark.clear();
-  }
-
-  /** RACE: killed before this, `recover` does it. */
-  #removeTrashedLinks(): void {
-    this.trash.removeLinks((stat) => this.records.idOf(stat) !== 0);
   }
 
   close(): void {

@@ -144,7 +144,7 @@ export class Reconcile {
       if (inode !== undefined && id !== rootId) this.#applier.setTimes(id, inode.attributes);
     }
     // Only now is it known what the tree shows: names that it lacks may have come to the trash before those that it has.
-    if (this.#hasLinks) this.#applier.trash.removeAllLinks((stat) => records.idOf(stat) !== 0);
+    if (this.#hasLinks) this.#applier.trash.removeAllLinks(records);
     else this.#applier.trash.ignoreLinks();
     FormerInodes.forget(this.#applier.home.state);
     this.close();

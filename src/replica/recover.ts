@@ -39,9 +39,10 @@ import { Trash } from './trash.ts';
 /** To be called before anything is applied, when the mark says that the last agent was killed while applying. */
 export function recover(home: Home, records: Records, placements: Placements): void {
   records.store.refresh();
-  records.store.transaction(() => new Recovery(home, records, placements).run());
+  const trash = new Trash(home);
+  records.store.transaction(() => new Recovery(home, records, placements, trash).run());
   records.store.refresh();
-  new Trash(home).removeAllLinks((stat) => records.idOf(stat) !== 0);
+  trash.removeAllLinks(records);
 }
 
 interface Renewed {
@@ -64,10 +65,10 @@ class Recovery {
   readonly #stat = new Stat();
   readonly #trash: Trash;
 
-  constructor(home: Home, records: Records, placements: Placements) {
+  constructor(home: Home, records: Records, placements: Placements, trash: Trash) {
     this.#placements = placements;
     this.#home = home;
-    this.#trash = new Trash(home);
+    this.#trash = trash;
     this.#records = records;
   }
 

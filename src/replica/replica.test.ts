@@ -41,6 +41,12 @@ function trashed(pair: ReplicaPair): string[] {
     .map((line) => String(JSON.parse(line).path));
 }
 
+/** A file that first contact takes for any other one made so. */
+function makeEqual(path: string): void {
+  fs.writeFileSync(path, 'content');
+  fs.utimesSync(path, 1_000, 1_000);
+}
+
 /** Names in the trash, but for those that fam gives there. */
 function inTrash(pair: ReplicaPair): string[] {
   const trash = join(pair.folder, '.fam-replica/trash');
@@ -209,12 +215,10 @@ describe('first contact', () => {
     const pair = makePair();
     const at = (path: string): string => join(pair.replica, path);
     fs.mkdirSync(join(pair.source, 'z'));
-    fs.writeFileSync(join(pair.source, 'z/shown'), 'content');
-    fs.utimesSync(join(pair.source, 'z/shown'), 1_000, 1_000);
+    makeEqual(join(pair.source, 'z/shown'));
     pair.record();
     for (const folder of ['z', 'mine/deep']) fs.mkdirSync(at(folder), { recursive: true });
-    fs.writeFileSync(at('z/shown'), 'content');
-    fs.utimesSync(at('z/shown'), 1_000, 1_000);
+    makeEqual(at('z/shown'));
     for (const further of ['a', 'mine/deep/b', 'z/c']) fs.linkSync(at('z/shown'), at(further));
     fs.writeFileSync(at('mine/deep/alone'), 'kept');
     fs.linkSync(at('mine/deep/alone'), at('mine/twin'));
@@ -229,17 +233,13 @@ describe('first contact', () => {
   test('leaves no further name in the trash from a folder that went before it was listed', () => {
     const pair = makePair();
     const at = (path: string): string => join(pair.replica, path);
-    const make = (path: string): void => {
-      fs.writeFileSync(path, 'content');
-      fs.utimesSync(path, 1_000, 1_000);
-    };
     // More than are listed before the first answer.
     for (let n = 0; n < 2 * reconcileWindow; n++) fs.mkdirSync(join(pair.source, `a${n}`));
     fs.mkdirSync(join(pair.source, 'z'));
-    make(join(pair.source, 'shown'));
+    makeEqual(join(pair.source, 'shown'));
     pair.record();
     fs.mkdirSync(at('z/deep'), { recursive: true });
-    make(at('shown'));
+    makeEqual(at('shown'));
     for (const further of ['z/one', 'z/deep/two']) fs.linkSync(at('shown'), at(further));
     fs.writeFileSync(at('z/mine'), 'kept');
     const onListing = (listings: number): void => {
@@ -283,16 +283,12 @@ describe('first contact', () => {
   test('leaves no further name in the trash where the source has as many', () => {
     const pair = makePair();
     const at = (path: string): string => join(pair.replica, path);
-    const make = (path: string): void => {
-      fs.writeFileSync(path, 'content');
-      fs.utimesSync(path, 1_000, 1_000);
-    };
     fs.symlinkSync('nowhere', join(pair.source, 'a'));
-    make(join(pair.source, 'y'));
+    makeEqual(join(pair.source, 'y'));
     fs.linkSync(join(pair.source, 'y'), join(pair.source, 'z'));
     pair.record();
     fs.mkdirSync(pair.replica);
-    make(at('a'));
+    makeEqual(at('a'));
     fs.linkSync(at('a'), at('y'));
     pair.connect();
     expectEqualBelowRoot(pair);

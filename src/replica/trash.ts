@@ -21,6 +21,7 @@ import {
   writeAll,
 } from '../kernel/sys.ts';
 import type { Home } from './home.ts';
+import type { Records } from './records.ts';
 
 const listName = 'list.jsonl';
 
@@ -54,23 +55,21 @@ export class Trash {
   /**
    * Of what was kept since the last call, removes further names of what the tree shows (I1: hard links). They lose nothing: their content
    * is in the tree. To be called when it is known what the tree shows.
-   * @param isInTree whether the tree shows the file that `stat` tells of
    */
-  removeLinks(isInTree: (stat: Stat) => boolean): void {
+  removeLinks(records: Records): void {
     const first = this.#next;
     this.ignoreLinks();
-    if (first < this.#next) {
-      this.#removeLinks(isInTree, (name) => {
-        const [, pid, number] = name.split('-').map(Number);
-        return pid === process.pid && number !== undefined && number >= first;
-      });
-    }
+    if (first === this.#next) return;
+    this.#removeLinks(records, (name) => {
+      const [, pid, number] = name.split('-').map(Number);
+      return pid === process.pid && number !== undefined && number >= first;
+    });
   }
 
   /** The same of all that is here: an agent may have been killed before it came to that. */
-  removeAllLinks(isInTree: (stat: Stat) => boolean): void {
+  removeAllLinks(records: Records): void {
     this.ignoreLinks();
-    this.#removeLinks(isInTree, (name) => name !== listName);
+    this.#removeLinks(records, (name) => name !== listName);
   }
 
   /** Nothing that has been kept until now is a further name of what the tree shows. */
@@ -78,10 +77,10 @@ export class Trash {
     this.#next = Trash.#count;
   }
 
-  #removeLinks(isInTree: (stat: Stat) => boolean, isMeant: (name: ByteString) => boolean): void {
+  #removeLinks(records: Records, isMeant: (name: ByteString) => boolean): void {
     const fd = check(openat(this.#home.trashFd, '.', O_RDONLY | O_DIRECTORY), 'open trash');
     try {
-      this.#removeLinksIn(fd, '', isInTree, isMeant);
+      this.#removeLinksIn(fd, '', records, isMeant);
     } finally {
       close(fd);
     }
@@ -90,7 +89,7 @@ export class Trash {
   #removeLinksIn(
     dirfd: number,
     folder: ByteString,
-    isInTree: (stat: Stat) => boolean,
+    records: Records,
     isMeant: (name: ByteString) => boolean,
   ): void {
     const entries = getdents(dirfd);
@@ -100,9 +99,9 @@ export class Trash {
       if (this.#stat.isDirectory) {
         const fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
         if (fd < 0) continue;
-        this.#removeLinksIn(fd, `${kept}/`, isInTree, () => true);
+        this.#removeLinksIn(fd, `${kept}/`, records, () => true);
         close(fd);
-      } else if (this.#stat.nlink > 1 && isInTree(this.#stat) && unlinkat(dirfd, name) === 0) {
+      } else if (this.#stat.nlink > 1 && records.idOf(this.#stat) !== 0 && unlinkat(dirfd, name) === 0) {
         this.#list(new Date(), kept, 'removed again: the tree has it under another name', kept);
       }
     }

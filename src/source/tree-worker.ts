@@ -72,8 +72,6 @@ class TreeWorker {
   readonly #fds: number[];
   readonly #foreignPause: ForeignPause;
   readonly #turn: ReadingTurn | undefined;
-  /** The head that the reader thread was left alone with last. */
-  #offered: Seq = 0;
   #roundBeganAt = performance.now();
   /** In this round nothing could be sent for some time. */
   #wasMoving = false;
@@ -179,9 +177,10 @@ class TreeWorker {
     this.#wasMoving = false;
     this.#roundBeganAt = ended;
     const isState = this.#store.isSettled && !this.#recorder.isMoving && !this.#recorder.scanning;
-    if (this.#turn === undefined || !hadNothing || !isState || this.#head === this.#offered) return;
-    this.#offered = this.#head;
+    if (this.#turn === undefined || !hadNothing || !isState) return;
     this.#turn.offer(this.#head);
+    // RACE: what was told before may have been read before it was offered: then nobody would say that it has been.
+    this.#postHead();
     const until = ended + maxTurnMs;
     for (let left = until - ended; left > 0; left = until - performance.now()) {
       this.#recorder.feed(this.#source.read());

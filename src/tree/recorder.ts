@@ -36,8 +36,10 @@ export interface RecorderOptions {
 
 /** How often a round is prolonged for hints that have lost their name; what is still open then waits for the next one. */
 const maxHandings = 16;
+
 /** Milliseconds that one transaction may take while more is waiting: what a small change waits behind at most. */
 const stepMs = 10;
+
 /** A name that was found missing. */
 interface Gone extends Hinted {
   /** The inode that the records had there. 0: nothing was hinted at. */
@@ -201,13 +203,7 @@ export class Recorder implements Disposable {
 
   /** True while there is something to do without a new event. */
   get busy(): boolean {
-    return (
-      this.#hints.size > 0 ||
-      this.#next < this.#batch.length ||
-      this.#gone.length > 0 ||
-      this.#lost.areWaiting ||
-      this.#scanner.busy
-    );
+    return this.#hints.size > 0 || this.#lost.areWaiting || this.#hasMore;
   }
 
   /** Not everything that is there has been compared yet: a scan runs, or is due. */
