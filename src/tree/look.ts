@@ -50,10 +50,14 @@ export interface LookOptions {
 const maxOverlinkedTries = 8;
 
 const contentHints = Hint.modified | Hint.closedWrite;
+/** One file has left the name and another one has come: which of the two the other hints are about is not said. */
+const hasChangedHands = Hint.appeared | Hint.vanished;
 /** Beside the kernel's hints: these have come from another name already. Two inodes that have traded names hand on nothing twice. */
 const handedOn = 1 << 16;
 /** ... and are probably not meant for this inode: it had the name once, and another one has it now. */
 const likelyForAnother = 1 << 17;
+/** ... and the file has been waited for long enough: it is recorded as it is, though somebody may have it open for writing. */
+export const settled = 1 << 18;
 /** No file system's clock is coarser (seconds): a file that has the ctime that was recorded may have been written since if that is so young. */
 const coarsestClockS = 2;
 
@@ -239,7 +243,8 @@ export class Look {
       const record = this.#editor.inode(entry.id, stored);
       if (record !== undefined && record.kind === kind && isObject(record, stat)) {
         const told = (hints & likelyForAnother) === 0 ? hints : this.#believed(record, hints);
-        if (now !== undefined && this.#isStillWritten(record, directory, name, told, now)) return 'present';
+        if (now !== undefined && this.#isStillWritten(record, directory, dirfd, name, told, now))
+          return 'present';
         this.#compare(record, told, now);
         return 'present';
       }
@@ -250,12 +255,12 @@ export class Look {
       if ((hints & handedOn) === 0) this.bequeath(entry.id, hints);
     }
     const known = this.#find(kind);
-    if (known !== undefined) return this.#found(known, directory, name, entry, hints, now);
+    if (known !== undefined) return this.#found(known, directory, dirfd, name, entry, hints, now);
     if (kind === Kind.file) {
       const isHeld =
         now === undefined
           ? this.#isInHands(directory, dirfd, name)
-          : this.#isBeingMade(directory, name, hints, now);
+          : this.#isBeingMade(directory, dirfd, name, (hints & handedOn) === 0 ? hints : 0, now);
       if (isHeld) {
         this.#heldOver.push({ directory, name });
         return 'present';
@@ -294,6 +299,7 @@ export class Look {
   #found(
     record: InodeRecord,
     directory: InodeId,
+    dirfd: number,
     name: Name,
     entry: EntryRecord | undefined,
     hints: number,
@@ -318,7 +324,7 @@ export class Look {
       if (now === undefined || record.birth === 0 || !record.listed) this.#listener.list(record.id, false);
       else this.#listener.moved(record.id);
     }
-    if (now === undefined || !this.#isStillWritten(linked, directory, name, hints, now))
+    if (now === undefined || !this.#isStillWritten(linked, directory, dirfd, name, hints, now))
       this.#compare(linked, hints, now);
     return 'present';
   }
@@ -340,29 +346,44 @@ export class Look {
   }
 
   /** Whether the content of a file in the tree is being changed, so that it is recorded later. */
-  #isStillWritten(record: InodeRecord, directory: InodeId, name: Name, hints: number, now: number): boolean {
+  #isStillWritten(
+    record: InodeRecord,
+    directory: InodeId,
+    dirfd: number,
+    name: Name,
+    hints: number,
+    now: number,
+  ): boolean {
     if (record.kind !== Kind.file) return false;
-    if (this.#hot.size === 0 && (hints & contentHints) !== Hint.modified) return false;
+    const isShorter = this.#stat.size < record.size;
+    if (this.#hot.size === 0 && (hints & contentHints) !== Hint.modified && !isShorter) return false;
     const key = this.#key();
     const hot = this.#hot.find(key);
     if ((hints & Hint.closedWrite) !== 0 || hot?.closed === true) {
+      if (isShorter && (hints & settled) === 0 && this.#uploads.isOpen(dirfd, name) === true) {
+        // It was cut short again, after it had been closed.
+        this.#hot.touch(key, directory, name, Hint.modified, now, true);
+        return true;
+      }
       if (hot !== undefined) this.#hot.forget(hot);
       if ((hints & Hint.closedWrite) === 0) this.bequeath(record.id, Hint.modified);
       return false;
     }
     if (hot === undefined && (hints & Hint.modified) === 0) return false;
-    this.#hot.touch(key, directory, name, hints, now, this.#stat.size < record.size);
+    this.#hot.touch(key, directory, name, hints, now, isShorter);
     return true;
   }
 
   /** Whether a file that is new to the tree is not complete yet. What was linked or moved in is. */
-  #isBeingMade(directory: InodeId, name: Name, hints: number, now: number): boolean {
+  #isBeingMade(directory: InodeId, dirfd: number, name: Name, hints: number, now: number): boolean {
     const key = this.#key();
     const hot = this.#hot.find(key);
     const isComplete = (hints & Hint.closedWrite) !== 0 || hot?.closed === true || this.#stat.nlink > 1;
     const isWritten =
       hot !== undefined || ((hints & Hint.moved) === 0 && (hints & (Hint.appeared | Hint.modified)) !== 0);
-    if (isComplete || !isWritten) {
+    // What has left the name in this round may be what was closed, or moved.
+    const isAmbiguous = (hints & (hasChangedHands | settled)) === hasChangedHands;
+    if ((isComplete || !isWritten) && !(isAmbiguous && this.#uploads.isOpen(dirfd, name) === true)) {
       if (hot !== undefined) this.#hot.forget(hot);
       return false;
     }

@@ -9,7 +9,7 @@ import { Directories } from './directories.ts';
 import { TreeEditor } from './editor.ts';
 import { type Hinted, HintTable } from './hints.ts';
 import { HotFiles } from './hot-files.ts';
-import { Look, type Verdict } from './look.ts';
+import { Look, settled, type Verdict } from './look.ts';
 import { LostDirectories } from './lost-directories.ts';
 import type { InodeRecord } from './records.ts';
 import { Scanner } from './scan.ts';
@@ -247,7 +247,8 @@ export class Recorder implements Disposable {
     this.#store.transaction(() => {
       for (const file of due) {
         const until = this.#uploads.heldUntil(file, now);
-        if (until === undefined) this.#hints.add(file.directory, file.name, file.hints | Hint.closedWrite);
+        if (until === undefined)
+          this.#hints.add(file.directory, file.name, file.hints | Hint.closedWrite | settled);
         else this.#hot.putBack(file, until);
       }
     });

@@ -1,6 +1,15 @@
 // What is half of something is not recorded while its writer has it open (I2); a log is.
 
-import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
@@ -88,6 +97,51 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     closeSync(fd);
     tree.settle();
     expect(tree.recordOf('folder/upload')?.size).toBe(13);
+  });
+
+  test.each([
+    ['a folder', (path: string) => renameSync(path, `${path}.old`), (path: string) => mkdirSync(path)],
+    [
+      'a file',
+      (path: string) => renameSync(path, `${path}.old`),
+      (path: string) => writeFileSync(path, 'old'),
+    ],
+    ['a file that was removed', (path: string) => rmSync(path), (path: string) => writeFileSync(path, 'old')],
+  ])(
+    'an upload takes the name of %s in the same round: it is left alone until it is closed',
+    (_, leave, make) => {
+      using tree = started();
+      const path = join(tree.root, 'name');
+      make(path);
+      tree.settle();
+      const before = tree.recordOf('name');
+      // Closed in this round, too: that was the other file.
+      if (before?.size === 3) writeFileSync(path, 'new');
+      leave(path);
+      const fd = openSync(path, 'w');
+      writeSync(fd, 'half');
+      tree.settle();
+      expect(tree.recordOf('name')?.size).not.toBe(4);
+      writeSync(fd, ' and half');
+      closeSync(fd);
+      tree.settle();
+      expect(tree.recordOf('name')?.size).toBe(13);
+    },
+  );
+
+  test('a file that is uploaded twice in one round, the second time not to its end, stays what it was', () => {
+    using tree = started();
+    const path = join(tree.root, 'page');
+    writeFileSync(path, 'what was there');
+    tree.settle();
+    writeFileSync(path, 'what was new');
+    const fd = openSync(path, 'w');
+    writeSync(fd, 'half');
+    tree.settle();
+    expect(tree.recordOf('page')?.size).toBe(14);
+    closeSync(fd);
+    tree.settle();
+    expect(tree.recordOf('page')?.size).toBe(4);
   });
 });
 

@@ -76,6 +76,11 @@ export class Uploads {
   isInHands(dirfd: number, name: Name, mtimeS: number, isFirstScan: boolean): boolean {
     const age = Date.now() / 1000 - mtimeS;
     if (age > (isFirstScan ? recentAtFirstS : recentS)) return false;
-    return isOpenForWriting(dirfd, name) === true;
+    return this.isOpen(dirfd, name) === true;
+  }
+
+  /** Whether anybody has a file open for writing at this moment; undefined: that cannot be told. */
+  isOpen(dirfd: number, name: Name): boolean | undefined {
+    return isOpenForWriting(dirfd, name);
   }
 }
