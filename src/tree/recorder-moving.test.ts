@@ -1,10 +1,13 @@
-// Folders that move while much else happens: found where the kernel has them, and waited for no longer than one round.
+// What moves while much else happens: found where the kernel has it, with all that was done to it, and waited for no longer than one round.
 
+import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
+import { AT_FDCWD } from '../kernel/constants.ts';
 import type { KernelEvent } from '../kernel/event-source.ts';
+import * as sys from '../kernel/sys.ts';
 
 /** The move to `last` is not told, or not yet. */
 const unheard =
@@ -80,6 +83,40 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     writeFileSync(tree.at('c/below/file'), 'x');
     tree.settle(unheard('c'));
     expect(tree.differences()).toEqual([]);
+  });
+
+  test.each([
+    ['file', 'at once', (path: string) => writeFileSync(path, 'x')],
+    ['file', 'later', (path: string) => writeFileSync(path, 'x')],
+    ['folder', 'at once', (path: string) => mkdirSync(path)],
+    ['folder', 'later', (path: string) => mkdirSync(path)],
+  ])(
+    'what is done to a %s under a name that it has for a moment only, its next one being told %s',
+    (_, told, make) => {
+      using tree = RecordedTree.settled({ monitor }, (at) => {
+        make(at('a'));
+        mkdirSync(at('folder'));
+      });
+      const before = tree.recordOf('a')?.seq ?? 0;
+      renameSync(tree.at('a'), tree.at('folder/b'));
+      execFileSync('setfattr', ['-n', 'user.note', '-v', 'new', tree.at('folder/b')]);
+      if (told === 'later') tree.recorder.feed(tree.source.read());
+      renameSync(tree.at('folder/b'), tree.at('c'));
+      if (told === 'later') tree.recorder.step();
+      tree.settle();
+      expect(tree.recordOf('c')?.seq).toBeGreaterThan(before);
+    },
+  );
+
+  test('what was done to a file that trades places with another one since', () => {
+    using tree = RecordedTree.settled({ monitor }, (at) => {
+      for (const name of ['a', 'b']) writeFileSync(at(name), name);
+    });
+    const before = tree.recordOf('a')?.seq ?? 0;
+    execFileSync('setfattr', ['-n', 'user.note', '-v', 'new', tree.at('a')]);
+    sys.check(sys.renameat2(AT_FDCWD, tree.at('a'), AT_FDCWD, tree.at('b'), sys.RENAME_EXCHANGE), 'rename');
+    tree.settle();
+    expect(tree.recordOf('b')?.seq).toBeGreaterThan(before);
   });
 
   test('a folder on its way is waited for no longer than for what had been told when its round began', () => {

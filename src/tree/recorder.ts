@@ -323,6 +323,7 @@ export class Recorder implements Disposable {
     if (verdict === 'gone') {
       const record = this.#editor.at(directory, name);
       if (!this.#hasMovedOn(directory, name, record)) this.#gone.push({ ...item, former: record?.id ?? 0 });
+      this.#hints.leaveUnclaimed(directory, name, hints);
       const hot = this.#hot.findName(directory, name);
       if (hot !== undefined && (hints & Hint.closedWrite) !== 0) hot.closed = true;
     }
