@@ -1,9 +1,8 @@
 // Asks a running mirror over its control socket.
 
 import { request } from 'node:http';
-import { join } from 'node:path';
 import { FamError } from '../core/errors.ts';
-import { controlSocketName } from './server.ts';
+import { type HeldFolder, holdStateFolder } from './server.ts';
 import { type MirrorStatus, mirrorStatus, type WaitResult, waitResult } from './status.ts';
 
 export async function askStatus(stateDir: string): Promise<MirrorStatus> {
@@ -15,9 +14,27 @@ export async function askWait(stateDir: string, timeoutMs: number): Promise<Wait
   return waitResult.parse(await ask(stateDir, 'POST', `/wait?timeoutMs=${timeoutMs}`));
 }
 
-function ask(stateDir: string, method: string, path: string): Promise<unknown> {
+async function ask(stateDir: string, method: string, path: string): Promise<unknown> {
+  let folder: HeldFolder;
+  try {
+    folder = holdStateFolder(stateDir);
+  } catch (cause) {
+    throw notRunning(stateDir, cause);
+  }
+  try {
+    return await askAt(folder.socketPath, stateDir, method, path);
+  } finally {
+    folder.close();
+  }
+}
+
+function notRunning(stateDir: string, cause: unknown): FamError {
+  const message = `no mirror is running with its state in ${stateDir}: start it, or name its folder with --state`;
+  return new FamError('NOT_RUNNING', message, { cause });
+}
+
+function askAt(socketPath: string, stateDir: string, method: string, path: string): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const socketPath = join(stateDir, controlSocketName);
     const call = request({ socketPath, method, path }, (response) => {
       const parts: Buffer[] = [];
       response.on('data', (part: Buffer) => parts.push(part));
@@ -30,10 +47,7 @@ function ask(stateDir: string, method: string, path: string): Promise<unknown> {
         else reject(new FamError('INTERNAL', `the mirror answered ${response.statusCode}: ${body}`));
       });
     });
-    call.once('error', (cause) => {
-      const message = `no mirror is running with its state in ${stateDir}: start it, or name its folder with --state`;
-      reject(new FamError('NOT_RUNNING', message, { cause }));
-    });
+    call.once('error', (cause) => reject(notRunning(stateDir, cause)));
     call.end();
   });
 }

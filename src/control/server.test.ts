@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -86,9 +86,23 @@ test('serveControl tells the mirror when whoever waited has gone', async () => {
   await expect.poll(() => aborted?.aborted).toBe(true);
 });
 
-test('serveControl refuses a path that no socket can have, and the client says when nobody listens', async () => {
-  await expect(serveControl(join(folder, 'x'.repeat(120)), controlled)).rejects.toMatchObject({
-    code: 'STATE_UNUSABLE',
-  });
-  await expect(askStatus(folder)).rejects.toMatchObject({ code: 'NOT_RUNNING' });
+test('a state folder may have a path that no socket can have', async () => {
+  const deep = join(folder, 'x'.repeat(120));
+  mkdirSync(deep);
+  close = await serveControl(deep, controlled);
+  expect(await askStatus(deep)).toEqual(status);
+});
+
+test('the client says when nobody listens, and when there is no such folder', async () => {
+  for (const state of [folder, join(folder, 'none')])
+    await expect(askStatus(state)).rejects.toMatchObject({ code: 'NOT_RUNNING' });
+});
+
+test('the end of a mirror whose state folder was removed leaves the socket of the next one alone', async () => {
+  const first = await serveControl(folder, controlled);
+  rmSync(folder, { recursive: true });
+  mkdirSync(folder);
+  close = await serveControl(folder, controlled);
+  await first();
+  expect(await askStatus(folder)).toEqual(status);
 });

@@ -1,15 +1,12 @@
 // The control socket's server. `curl --unix-socket STATE/control.sock http://fam/status` works.
 
-import { rmSync } from 'node:fs';
+import { closeSync, constants, openSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { FamError } from '../core/errors.ts';
 import type { MirrorStatus, WaitResult } from './status.ts';
 
 export const controlSocketName = 'control.sock';
-/** sun_path of sockaddr_un (unix(7)), less the NUL. */
-const maxSocketPathBytes = 107;
 
 /** What the socket serves. */
 export interface Controlled {
@@ -22,17 +19,25 @@ const waitQuery = z.object({
   timeoutMs: z._default(z.coerce.number().check(z.nonnegative(), z.maximum(86_400_000)), 60_000),
 });
 
+/** A state folder, held open. */
+export interface HeldFolder {
+  /** The way to the control socket in it. Short: sun_path of sockaddr_un (unix(7)) holds 107 bytes. */
+  readonly socketPath: string;
+  close(): void;
+}
+
+/** Throws what `open` does. */
+export function holdStateFolder(stateDir: string): HeldFolder {
+  const fd = openSync(stateDir, constants.O_RDONLY | constants.O_DIRECTORY);
+  return { socketPath: `/proc/self/fd/${fd}/${controlSocketName}`, close: () => closeSync(fd) };
+}
+
 /** Listens in the state folder; whoever may enter that folder (0700) may ask. Returns what closes it. */
 export async function serveControl(stateDir: string, mirror: Controlled): Promise<() => Promise<void>> {
-  const path = join(stateDir, controlSocketName);
-  if (Buffer.byteLength(path) > maxSocketPathBytes) {
-    throw new FamError(
-      'STATE_UNUSABLE',
-      `${path} is too long for a Unix socket (${maxSocketPathBytes} bytes): choose a shorter --state`,
-    );
-  }
+  // Held: at the end the socket is removed from this folder, also if another one, and another mirror's, has its place by then.
+  const folder = holdStateFolder(stateDir);
   // RACE: none; the store's lock, which we hold, keeps every other mirror out of this folder.
-  rmSync(path, { force: true });
+  rmSync(folder.socketPath, { force: true });
   const server = createServer((request, response) => {
     answer(mirror, request, response).catch((error: unknown) => {
       const isOver = error instanceof FamError && error.code === 'NOT_RUNNING';
@@ -40,9 +45,13 @@ export async function serveControl(stateDir: string, mirror: Controlled): Promis
     });
   });
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(path, resolve);
+    server.once('error', (error) => {
+      folder.close();
+      reject(error);
+    });
+    server.listen(folder.socketPath, resolve);
   });
+  server.once('close', () => folder.close());
   return () =>
     new Promise((resolve) => {
       server.close(() => resolve());
