@@ -17,6 +17,8 @@ export interface Hinted {
 /** What was done to the object itself, whatever its name is. */
 const objectHints = Hint.modified | Hint.closedWrite | Hint.attributes;
 
+const movedIn = Hint.appeared | Hint.moved;
+
 /** The next event of the name comes soon, if there is one; the oldest are forgotten first. */
 const maxUnclaimed = 4096;
 
@@ -42,8 +44,11 @@ export class HintTable {
   }
 
   addEvent(event: NameEvent | RenameEvent): void {
-    if (event.type === 'name') this.add(event.directory, event.name, event.hints);
-    else {
+    if (event.type === 'name') {
+      // It comes from outside of the tree, where what was done to it is not told.
+      const isMovedIn = (event.hints & movedIn) === movedIn;
+      this.add(event.directory, event.name, event.hints | (isMovedIn ? Hint.attributes : 0));
+    } else {
       const from = keyOf(event.fromDirectory, event.fromName);
       const directory = event.isDirectory ? Hint.directory : 0;
       // They stay with the old name, too: of an exchange two events tell, and what the first one takes along is not the second one's.

@@ -108,6 +108,20 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     },
   );
 
+  test.each([
+    ['file', (path: string) => writeFileSync(path, 'x')],
+    ['folder', (path: string) => mkdirSync(path)],
+  ])('what is done to a %s that leaves the tree and comes back at once', (_, make) => {
+    using tree = RecordedTree.settled({ monitor }, (at) => make(at('a')));
+    const before = tree.recordOf('a')?.seq ?? 0;
+    const aside = join(tree.base, 'aside');
+    renameSync(tree.at('a'), aside);
+    execFileSync('setfattr', ['-n', 'user.note', '-v', 'new', aside]);
+    renameSync(aside, tree.at('b'));
+    tree.settle();
+    expect(tree.recordOf('b')?.seq).toBeGreaterThan(before);
+  });
+
   test('what was done to a file that trades places with another one since', () => {
     using tree = RecordedTree.settled({ monitor }, (at) => {
       for (const name of ['a', 'b']) writeFileSync(at(name), name);
