@@ -245,18 +245,16 @@ export class Contents {
       fd = sys.openat(directory, record.name, flags);
       if (fd >= 0) this.#noAtime = 0;
     }
-    return fd < 0 ? this.#missingOr(record, fd) : fd;
+    if (fd >= 0) return fd;
+    // What cannot be opened may be something else by now, and that is no problem of the file that the record tells of.
+    const isOther =
+      !isGone(fd) && sys.statx(directory, record.name, this.#after) === 0 && !isInode(this.#after, record);
+    return isOther ? { kind: 'moved' } : this.#missingOr(record, fd);
   }
 
   /** What was opened is the file of the record; `stat` is filled. */
   #isStill(fd: number, record: InodeRecord, stat: sys.Stat): boolean {
-    return (
-      sys.fstat(fd, stat) === 0 &&
-      stat.isFile &&
-      stat.inoLow === record.inoLow &&
-      stat.inoHigh === record.inoHigh &&
-      stat.dev === record.dev
-    );
+    return sys.fstat(fd, stat) === 0 && stat.isFile && isInode(stat, record);
   }
 
   #missingOr(record: InodeRecord, errno: number): Unopened {
@@ -298,13 +296,13 @@ export class Contents {
     );
     // RACE: the name may be another's by now; then these may be the other's.
     const stat = this.#after;
-    const isOther =
-      sys.statx(directory, record.name, stat) < 0 ||
-      stat.inoLow !== record.inoLow ||
-      stat.inoHigh !== record.inoHigh ||
-      stat.dev !== record.dev;
-    return isOther ? 'moved' : xattrs;
+    const isIt = sys.statx(directory, record.name, stat) === 0 && isInode(stat, record);
+    return isIt ? xattrs : 'moved';
   }
+}
+
+function isInode(stat: sys.Stat, { inoLow, inoHigh, dev }: InodeRecord): boolean {
+  return stat.inoLow === inoLow && stat.inoHigh === inoHigh && stat.dev === dev;
 }
 
 function isGone(errno: number): boolean {

@@ -5,14 +5,15 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { mountFileSystem, whyNotMountable } from '../contract/filesystems.ts';
 import { compareTrees } from '../oracle/compare-trees.ts';
 import { ReplicaPair } from '../support/replica-pair.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 process.umask(0o022);
 
-function makePair(): ReplicaPair {
-  const pair = new ReplicaPair(tempFolder('fam-stable', '/dev/shm'));
+function makePair(folder = tempFolder('fam-stable', '/dev/shm')): ReplicaPair {
+  const pair = new ReplicaPair(folder);
   onTestFinished(() => pair.close());
   return pair;
 }
@@ -34,7 +35,23 @@ const becomes: Record<string, (path: string) => void> = {
 };
 
 test.each(Object.keys(becomes))('a name that became %s since it was listed is not read through', (kind) => {
-  const pair = makePair();
+  expectNotReadThrough(makePair(), kind);
+});
+
+const whyNot = whyNotMountable('tmpfs');
+if (whyNot !== undefined) console.warn(`no file system can be mounted: ${whyNot}`);
+
+test.skipIf(whyNot !== undefined)(
+  'a device where none may be opened is not the file that it took the name of',
+  () => {
+    const mounted = mountFileSystem('tmpfs');
+    onTestFinished(() => mounted.unmount());
+    execFileSync('mount', ['-o', 'remount,nodev', mounted.path]);
+    expectNotReadThrough(makePair(mounted.path), 'a device that would block');
+  },
+);
+
+function expectNotReadThrough(pair: ReplicaPair, kind: string): void {
   pair.connect();
   // One is sent in a batch, the other by stream.
   const sizes = { small: 5000, large: 500_000 };
@@ -50,7 +67,7 @@ test.each(Object.keys(becomes))('a name that became %s since it was listed is no
   // What was recorded has gone, and what is there now was not seen yet.
   expect(fs.readdirSync(pair.replica)).toEqual([]);
   expectEqual(pair);
-});
+}
 
 test('two writes of one size within a second, the mtime put back by hand: the second one arrives', () => {
   const pair = makePair();
