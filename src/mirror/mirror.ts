@@ -222,6 +222,7 @@ export class Mirror implements Controlled {
         this.#changed();
         this.#giveUpIfHopeless();
       },
+      onMissing: (path) => this.#tree.missing(path),
     });
     this.#runners.push(runner);
     this.#runs.push(runner.run());

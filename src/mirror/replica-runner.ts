@@ -4,7 +4,7 @@
 import type { ReplicaStatus } from '../control/status.ts';
 import type { Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
-import { displayBytes } from '../core/name.ts';
+import { type ByteString, displayBytes } from '../core/name.ts';
 import { oneLine } from '../core/one-line.ts';
 import type { Log } from '../runtime/log.ts';
 import type { SessionNumber } from '../source/reader-messages.ts';
@@ -25,6 +25,8 @@ export interface RunnerOptions {
   readonly log: Log;
   /** Something of its status has changed. */
   readonly onProgress: () => void;
+  /** This (relative to the root) has not been where it is recorded for seconds. */
+  readonly onMissing: (path: ByteString) => void;
   /** The source's newest seq, or undefined while it is being scanned: nobody can be said to have everything then. */
   readonly wholeHead: () => Seq | undefined;
 }
@@ -215,6 +217,9 @@ export class ReplicaRunner {
         );
         return undefined;
       }
+      case 'missing':
+        this.#options.onMissing(event.path);
+        return undefined;
       case 'failed':
         return new FamError(event.failed.code, event.failed.message, { retryable: event.failed.retryable });
     }

@@ -1,6 +1,7 @@
 // The contents that a replica still has to get by stream: one record a file, never more than that in memory.
 
 import type { InodeId, Seq } from '../core/attributes.ts';
+import { Missing } from './missing.ts';
 import type { Transfer } from './transfer.ts';
 import { Unconfirmed } from './unconfirmed.ts';
 
@@ -28,6 +29,8 @@ export interface Owed {
   notBefore: number;
   /** When the first attempt began; a file that never holds still is sent as it is after hotFileMaxDelayMs. */
   firstTriedAt: number | undefined;
+  /** For as long as it was not found where it is recorded. */
+  missing: Missing | undefined;
   /** It could not be read (a problem was reported): waits for a change of its record. */
   readonly blocked: boolean;
 }
@@ -81,6 +84,7 @@ export class OwedContents {
       waiting: false,
       notBefore: 0,
       firstTriedAt: undefined,
+      missing: undefined,
       blocked: false,
     };
     this.#owed.set(id, owed);
@@ -129,8 +133,15 @@ export class OwedContents {
   /** Its transfer begins. */
   open(owed: Owed, transfer: Transfer): void {
     this.close(owed);
+    owed.missing = undefined;
     owed.transfer = transfer;
     this.#open.add(owed);
+  }
+
+  /** It is not where it is recorded. True when it has not been for so long that no event will tell why. */
+  miss(owed: Owed, now: number): boolean {
+    owed.missing ??= new Missing();
+    return owed.missing.again(now);
   }
 
   /** Its transfer, if it has one, is over. */

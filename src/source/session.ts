@@ -5,6 +5,7 @@
 import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import type { Change } from '../core/change.ts';
 import { FamError } from '../core/errors.ts';
+import type { ByteString } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
 import type { InodeRecord } from '../tree/records.ts';
 import {
@@ -67,6 +68,8 @@ export type SessionEvent =
     }
   | { readonly type: 'problems'; readonly problems: readonly Problem[] }
   | { readonly type: 'extras'; readonly extras: Extras }
+  /** This (relative to the root) has not been where it is recorded for so long that no event will tell why. */
+  | { readonly type: 'missing'; readonly path: ByteString }
   | { readonly type: 'failed'; readonly failed: Failed };
 
 export interface SessionOutput {
@@ -174,6 +177,9 @@ export class Session {
         },
         gone: (id) => {
           this.#sendGone(id);
+        },
+        missing: (record) => {
+          this.#missing(record);
         },
       },
     );
@@ -481,7 +487,7 @@ export class Session {
       hasMoved = true;
     });
     if (hasMoved) {
-      this.#unread.failed(id, now);
+      if (this.#unread.failed(id, now)) this.#missing(record);
       return true;
     }
     const from = this.#builder.position;
@@ -494,6 +500,10 @@ export class Session {
       this.#unread.sent(id, this.#inFlight.sentBytes);
     } else this.#unread.drop(id);
     return true;
+  }
+
+  #missing(record: InodeRecord): void {
+    this.#out.event({ type: 'missing', path: this.#contents.pathOf(record) });
   }
 
   /** A batch that does not move the position. */

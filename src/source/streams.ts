@@ -47,6 +47,8 @@ export interface StreamsOutput {
   blocked(): void;
   /** It has left the tree together with a folder, which is all that the journal tells of. */
   gone(id: InodeId): void;
+  /** It has not been where it is recorded for so long that no event will tell why. */
+  missing(record: InodeRecord): void;
 }
 
 export class Streams {
@@ -160,6 +162,7 @@ export class Streams {
     }
     if (opened.kind === 'moved') {
       owed.notBefore = now + unstableRetryMs;
+      if (this.#owed.miss(owed, now)) this.#out.missing(record);
       return undefined;
     }
     const transfer = new Transfer(this.#contents, this.#ledger, {

@@ -26,6 +26,8 @@ export type ToTree =
   | { readonly type: 'barrier'; readonly id: number }
   /** Every replica has everything up to here on its disk: single changes up to it, tombstones included, can be forgotten. */
   | { readonly type: 'prune'; readonly seq: Seq }
+  /** This has not been where it is recorded for seconds: an event was lost. */
+  | { readonly type: 'missing'; readonly path: ByteString }
   | { readonly type: 'stop' };
 
 export interface WireError {
@@ -37,7 +39,7 @@ export interface WireError {
 /** A named condition of the kernel's event source, and what is done about it. */
 export interface Condition {
   readonly type: 'condition';
-  readonly code: ConditionEvent['type'] | 'power-loss' | 'format';
+  readonly code: ConditionEvent['type'] | 'power-loss' | 'format' | 'missing';
   /** Where, relative to the root, if it is not about all of it. */
   readonly path?: ByteString;
   readonly message: string;

@@ -1,6 +1,7 @@
 import {
   appendFileSync,
   closeSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -61,6 +62,21 @@ async function until(what: () => boolean, ms = 5000): Promise<void> {
 }
 
 describe.each(['fanotify', 'inotify'] as const)('TreeThread with %s', (monitor) => {
+  test('what is missing where it is recorded, although no event has told, makes it compare everything', async () => {
+    const outside = join(dir, 'outside');
+    writeFileSync(outside, 'x');
+    linkSync(outside, join(root, 'f'));
+    const thread = await start({ monitor });
+    await thread.barrier();
+    // No event tells of this in the tree.
+    appendFileSync(outside, 'more');
+    const before = await thread.barrier();
+    thread.missing(name('f'));
+    await until(() => thread.head > before);
+    expect(events).toContainEqual(expect.objectContaining({ type: 'condition', code: 'missing', path: 'f' }));
+    expect(reader().inode(reader().entry(rootId, name('f'))?.id ?? 0)?.size).toBe(5);
+  });
+
   test('records what is there, then what happens, and ends', async () => {
     mkdirSync(join(root, 'a'));
     writeFileSync(join(root, 'a', 'f'), 'x');

@@ -146,6 +146,11 @@ export class TreeThread implements AsyncDisposable {
     if (!this.#over) this.#send({ type: 'prune', seq });
   }
 
+  /** This (relative to the root) has not been where it is recorded for seconds: compares everything with its record, if no event explains it. */
+  missing(path: ByteString): void {
+    if (!this.#over) this.#send({ type: 'missing', path });
+  }
+
   /** Ends it in order: what was seen is recorded, the store synced and marked clean. Idempotent. */
   async stop(): Promise<void> {
     if (!this.#over) this.#send({ type: 'stop' });

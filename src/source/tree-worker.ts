@@ -260,6 +260,7 @@ class TreeWorker {
       const { message } = received;
       if (message.type === 'stop') this.#stopping = true;
       else if (message.type === 'prune') this.#pruneTo = message.seq;
+      else if (message.type === 'missing') this.#missing(message.path);
       else this.#beginBarrier(message.id);
     }
   }
@@ -294,6 +295,12 @@ class TreeWorker {
       } else post({ type: 'barrier', id: barrier.id, seq: this.#store.head });
     }
     this.#barriers = waiting;
+  }
+
+  #missing(path: ByteString): void {
+    if (!this.#recorder.suspect()) return;
+    const message = `${displayBytes(path)} is not where it was recorded, and no event has told why: everything is compared`;
+    post({ type: 'condition', code: 'missing', path, message });
   }
 
   #problem(problem: Problem): void {

@@ -4,6 +4,7 @@
 // which never held still, was on its way.)
 
 import type { InodeId, Seq } from '../core/attributes.ts';
+import { Missing } from './missing.ts';
 import { Unconfirmed } from './unconfirmed.ts';
 
 /** Milliseconds until the next attempt: what was moved has been recorded by then. */
@@ -12,6 +13,7 @@ const retryMs = 20;
 interface Unread {
   readonly id: InodeId;
   readonly since: Seq;
+  readonly missing: Missing;
   notBefore: number;
 }
 
@@ -21,7 +23,9 @@ export class UnreadAttributes {
 
   add(id: InodeId, since: Seq, now: number): void {
     if (this.#unread.has(id)) return;
-    this.#unread.set(id, { id, since, notBefore: now + retryMs });
+    const missing = new Missing();
+    missing.again(now);
+    this.#unread.set(id, { id, since, missing, notBefore: now + retryMs });
     this.#unconfirmed.owe(since);
   }
 
@@ -39,10 +43,12 @@ export class UnreadAttributes {
     return undefined;
   }
 
-  /** It still could not be read. */
-  failed(id: InodeId, now: number): void {
+  /** It still could not be read. True when it has been so for so long that no event will tell where it is. */
+  failed(id: InodeId, now: number): boolean {
     const unread = this.#unread.get(id);
-    if (unread !== undefined) unread.notBefore = now + retryMs;
+    if (unread === undefined) return false;
+    unread.notBefore = now + retryMs;
+    return unread.missing.again(now);
   }
 
   /** It has gone from the tree, or its content brings them along. */

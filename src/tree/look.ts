@@ -381,6 +381,9 @@ export class Look {
     const isComplete = (hints & Hint.closedWrite) !== 0 || hot?.closed === true || this.#stat.nlink > 1;
     const isWritten =
       hot !== undefined || ((hints & Hint.moved) === 0 && (hints & (Hint.appeared | Hint.modified)) !== 0);
+    // Linked into place, as git and mail servers do it: nobody has written to it under this name.
+    const isUntouched = hot === undefined && (hints & contentHints) === 0;
+    if (isUntouched && this.#uploads.isOpen(dirfd, name) === false) return false;
     // What has left the name in this round may be what was closed, or moved.
     const isAmbiguous = (hints & (hasChangedHands | settled)) === hasChangedHands;
     if ((isComplete || !isWritten) && !(isAmbiguous && this.#uploads.isOpen(dirfd, name) === true)) {

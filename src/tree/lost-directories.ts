@@ -62,6 +62,11 @@ export class LostDirectories {
     return this.#isLost;
   }
 
+  /** Something else was lost, of which only a comparison of everything tells. */
+  suspect(): void {
+    this.#isLost = true;
+  }
+
   /** When that comparison is due, in ms of `performance.now()`; undefined: nothing is lost. */
   get rescanAt(): number | undefined {
     return this.#isLost ? this.#rescannedAt + rescanPauseMs : undefined;

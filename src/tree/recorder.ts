@@ -182,6 +182,16 @@ export class Recorder implements Disposable {
     this.#onCondition({ type: 'watch-limit', limit: watchLimit(), needed: countDirectories(rootFd) });
   }
 
+  /**
+   * Something is not where it is recorded, and no event has told why: everything is to be compared. False while there is something to look
+   * at, which may tell; ask again then.
+   */
+  suspect(): boolean {
+    if (this.busy) return false;
+    this.#lost.suspect();
+    return true;
+  }
+
   /** Compares a subtree with its records, as after lost events. */
   rescan(top: InodeId): void {
     this.#look.nothingMoved = false;

@@ -3,6 +3,7 @@
 import {
   closeSync,
   ftruncateSync,
+  linkSync,
   mkdirSync,
   openSync,
   renameSync,
@@ -79,6 +80,16 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     tree.settle();
     expect(tree.recordOf('db')?.size).toBe(6);
     closeSync(fd);
+  });
+
+  test('a file that was made under another name and linked into place is recorded at once', () => {
+    using tree = RecordedTree.settled({ monitor, settleMs: 60_000 }, () => {});
+    writeFileSync(tree.at('temporary'), 'whole');
+    linkSync(tree.at('temporary'), tree.at('object'));
+    rmSync(tree.at('temporary'));
+    do tree.turn();
+    while (tree.recorder.busy);
+    expect(tree.recordOf('object')?.size).toBe(5);
   });
 
   test('an upload that a listing finds, in a folder that is new or at the start of fam, is left alone too', () => {

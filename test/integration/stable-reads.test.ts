@@ -4,7 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { mountFileSystem, whyNotMountable } from '../contract/filesystems.ts';
 import { compareTrees } from '../oracle/compare-trees.ts';
 import { ReplicaPair } from '../support/replica-pair.ts';
@@ -68,6 +68,30 @@ function expectNotReadThrough(pair: ReplicaPair, kind: string): void {
   expect(fs.readdirSync(pair.replica)).toEqual([]);
   expectEqual(pair);
 }
+
+test('what is not where it is recorded is told of when it has been so for seconds', () => {
+  const pair = makePair();
+  pair.connect();
+  fs.mkdirSync(join(pair.source, 'folder'));
+  for (const name of ['small', 'large'])
+    fs.writeFileSync(join(pair.source, 'folder', name), Buffer.alloc(name === 'small' ? 10 : 500_000, name));
+  pair.record();
+  fs.rmSync(join(pair.source, 'folder'), { recursive: true });
+  vi.useFakeTimers({ toFake: ['performance'] });
+  onTestFinished(() => {
+    vi.useRealTimers();
+  });
+  const missing = (ms: number): string[] =>
+    pair
+      .connect({}, undefined, () => {
+        vi.advanceTimersByTime(ms);
+        return true;
+      })
+      .events.flatMap((event) => (event.type === 'missing' ? [event.path] : []))
+      .sort();
+  expect(missing(2900)).toEqual([]);
+  expect(missing(3100)).toEqual(['folder', 'folder/large', 'folder/small']);
+});
 
 test('two writes of one size within a second, the mtime put back by hand: the second one arrives', () => {
   const pair = makePair();

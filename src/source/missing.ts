@@ -1,0 +1,21 @@
+// How long something may be missing where it is recorded before somebody is told. For milliseconds that is normal: it has been moved, and
+// the event is on its way. After seconds no event will come: one was lost, or never sent. Pure.
+
+const firstMs = 3000;
+/** What stays missing is told of less and less often: comparing a large tree takes a while. */
+const longestMs = 600_000;
+
+/** Of one thing that is to be read. */
+export class Missing {
+  #pauseMs = firstMs;
+  #tellAt: number | undefined;
+
+  /** It was not there at this moment (milliseconds of `performance.now()`). True when that should be told. */
+  again(now: number): boolean {
+    this.#tellAt ??= now + this.#pauseMs;
+    if (now < this.#tellAt) return false;
+    this.#pauseMs = Math.min(this.#pauseMs * 2, longestMs);
+    this.#tellAt = now + this.#pauseMs;
+    return true;
+  }
+}
