@@ -824,7 +824,7 @@ describe('random histories', () => {
           fs.rmSync(folder, { recursive: true });
         }
       }),
-      { numRuns: Number(process.env['FAM_REPLICA_RUNS'] ?? 40) },
+      { numRuns: Number(process.env['FAM_REPLICA_RUNS'] ?? 25) },
     );
   }, 120_000);
 
