@@ -23,13 +23,21 @@ const waitQuery = z.object({
 export interface HeldFolder {
   /** The way to the control socket in it. Short: sun_path of sockaddr_un (unix(7)) holds 107 bytes. */
   readonly socketPath: string;
+  /** Idempotent. */
   close(): void;
 }
 
 /** Throws what `open` does. */
 export function holdStateFolder(stateDir: string): HeldFolder {
   const fd = openSync(stateDir, constants.O_RDONLY | constants.O_DIRECTORY);
-  return { socketPath: `/proc/self/fd/${fd}/${controlSocketName}`, close: () => closeSync(fd) };
+  let isHeld = true;
+  return {
+    socketPath: `/proc/self/fd/${fd}/${controlSocketName}`,
+    close() {
+      if (isHeld) closeSync(fd);
+      isHeld = false;
+    },
+  };
 }
 
 /** Listens in the state folder; whoever may enter that folder (0700) may ask. Returns what closes it. */

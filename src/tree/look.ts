@@ -362,7 +362,7 @@ export class Look {
     if ((hints & Hint.closedWrite) !== 0 || hot?.closed === true) {
       if (isShorter && (hints & settled) === 0 && this.#uploads.isOpen(dirfd, name) === true) {
         // It was cut short again, after it had been closed.
-        this.#hot.touch(key, directory, name, Hint.modified, now, true);
+        this.#hot.touch(key, directory, name, hints, now, true);
         return true;
       }
       if (hot !== undefined) this.#hot.forget(hot);
@@ -381,12 +381,14 @@ export class Look {
     const isComplete = (hints & Hint.closedWrite) !== 0 || hot?.closed === true || this.#stat.nlink > 1;
     const isWritten =
       hot !== undefined || ((hints & Hint.moved) === 0 && (hints & (Hint.appeared | Hint.modified)) !== 0);
+    const isHeld = isWritten && !isComplete;
     // Linked into place, as git and mail servers do it: nobody has written to it under this name.
     const isUntouched = hot === undefined && (hints & contentHints) === 0;
-    if (isUntouched && this.#uploads.isOpen(dirfd, name) === false) return false;
     // What has left the name in this round may be what was closed, or moved.
     const isAmbiguous = (hints & (hasChangedHands | settled)) === hasChangedHands;
-    if ((isComplete || !isWritten) && !(isAmbiguous && this.#uploads.isOpen(dirfd, name) === true)) {
+    const isDoubtful = isHeld ? isUntouched : isAmbiguous;
+    const isOpen = isDoubtful ? this.#uploads.isOpen(dirfd, name) : undefined;
+    if (!(isOpen ?? isHeld)) {
       if (hot !== undefined) this.#hot.forget(hot);
       return false;
     }
