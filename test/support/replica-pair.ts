@@ -94,8 +94,17 @@ export class ReplicaPair implements Disposable {
 
   /** The same for a folder at the top that was renamed: nobody looks at anything else. */
   recordRename(from: Name, to: Name): void {
-    this.#feed(from, Hint.vanished | Hint.moved | Hint.directory);
-    this.#feed(to, Hint.appeared | Hint.moved | Hint.directory);
+    this.#recorder.feed([
+      {
+        type: 'rename',
+        fromDirectory: rootId,
+        fromName: from,
+        toDirectory: rootId,
+        toName: to,
+        isDirectory: true,
+        pid: 0,
+      },
+    ]);
     this.#finishScan();
   }
 
