@@ -23,21 +23,14 @@ const waitQuery = z.object({
 export interface HeldFolder {
   /** The way to the control socket in it. Short: sun_path of sockaddr_un (unix(7)) holds 107 bytes. */
   readonly socketPath: string;
-  /** Idempotent. */
+  /** To be called once. */
   close(): void;
 }
 
 /** Throws what `open` does. */
 export function holdStateFolder(stateDir: string): HeldFolder {
   const fd = openSync(stateDir, constants.O_RDONLY | constants.O_DIRECTORY);
-  let isHeld = true;
-  return {
-    socketPath: `/proc/self/fd/${fd}/${controlSocketName}`,
-    close() {
-      if (isHeld) closeSync(fd);
-      isHeld = false;
-    },
-  };
+  return { socketPath: `/proc/self/fd/${fd}/${controlSocketName}`, close: () => closeSync(fd) };
 }
 
 /** Listens in the state folder; whoever may enter that folder (0700) may ask. Returns what closes it. */
@@ -52,13 +45,15 @@ export async function serveControl(stateDir: string, mirror: Controlled): Promis
       reply(response, isOver ? 503 : 500, { error: isOver ? error.message : String(error) });
     });
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => {
-      folder.close();
-      reject(error);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(folder.socketPath, resolve);
     });
-    server.listen(folder.socketPath, resolve);
-  });
+  } catch (error) {
+    folder.close();
+    throw error;
+  }
   server.once('close', () => folder.close());
   return () =>
     new Promise((resolve) => {

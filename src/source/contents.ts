@@ -247,8 +247,7 @@ export class Contents {
     }
     if (fd >= 0) return fd;
     // What cannot be opened may be something else by now, and that is no problem of the file that the record tells of.
-    const isOther =
-      !isGone(fd) && sys.statx(directory, record.name, this.#after) === 0 && !isInode(this.#after, record);
+    const isOther = sys.statx(directory, record.name, this.#after) === 0 && !isInode(this.#after, record);
     return isOther ? { kind: 'moved' } : this.#missingOr(record, fd);
   }
 

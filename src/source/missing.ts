@@ -8,11 +8,15 @@ const longestMs = 600_000;
 /** Of one thing that is to be read. */
 export class Missing {
   #pauseMs = firstMs;
-  #tellAt: number | undefined;
+  #tellAt: number;
 
-  /** It was not there at this moment (milliseconds of `performance.now()`). True when that should be told. */
+  /** @param since when it was missed first (milliseconds of `performance.now()`) */
+  constructor(since: number) {
+    this.#tellAt = since + firstMs;
+  }
+
+  /** It was not there at this moment either. True when that should be told. */
   again(now: number): boolean {
-    this.#tellAt ??= now + this.#pauseMs;
     if (now < this.#tellAt) return false;
     this.#pauseMs = Math.min(this.#pauseMs * 2, longestMs);
     this.#tellAt = now + this.#pauseMs;

@@ -1,7 +1,7 @@
 // The contents that a replica still has to get by stream: one record a file, never more than that in memory.
 
 import type { InodeId, Seq } from '../core/attributes.ts';
-import { Missing } from './missing.ts';
+import type { Missing } from './missing.ts';
 import type { Transfer } from './transfer.ts';
 import { Unconfirmed } from './unconfirmed.ts';
 
@@ -133,15 +133,8 @@ export class OwedContents {
   /** Its transfer begins. */
   open(owed: Owed, transfer: Transfer): void {
     this.close(owed);
-    owed.missing = undefined;
     owed.transfer = transfer;
     this.#open.add(owed);
-  }
-
-  /** It is not where it is recorded. True when it has not been for so long that no event will tell why. */
-  miss(owed: Owed, now: number): boolean {
-    owed.missing ??= new Missing();
-    return owed.missing.again(now);
   }
 
   /** Its transfer, if it has one, is over. */

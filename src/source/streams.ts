@@ -11,6 +11,7 @@ import { type BatchBuilder, unstableRetryMs } from './batch-builder.ts';
 import type { BlockLedger } from './block-ledger.ts';
 import type { Contents } from './contents.ts';
 import type { InFlight } from './in-flight.ts';
+import { Missing } from './missing.ts';
 import type { Owed, OwedContents } from './owed.ts';
 import { Transfer } from './transfer.ts';
 import type { UnreadAttributes } from './unread-attributes.ts';
@@ -162,9 +163,11 @@ export class Streams {
     }
     if (opened.kind === 'moved') {
       owed.notBefore = now + unstableRetryMs;
-      if (this.#owed.miss(owed, now)) this.#out.missing(record);
+      owed.missing ??= new Missing(now);
+      if (owed.missing.again(now)) this.#out.missing(record);
       return undefined;
     }
+    owed.missing = undefined;
     const transfer = new Transfer(this.#contents, this.#ledger, {
       id: owed.id,
       contentSeq: record.contentSeq,

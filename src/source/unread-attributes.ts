@@ -23,9 +23,7 @@ export class UnreadAttributes {
 
   add(id: InodeId, since: Seq, now: number): void {
     if (this.#unread.has(id)) return;
-    const missing = new Missing();
-    missing.again(now);
-    this.#unread.set(id, { id, since, missing, notBefore: now + retryMs });
+    this.#unread.set(id, { id, since, missing: new Missing(now), notBefore: now + retryMs });
     this.#unconfirmed.owe(since);
   }
 

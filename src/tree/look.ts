@@ -243,8 +243,7 @@ export class Look {
       const record = this.#editor.inode(entry.id, stored);
       if (record !== undefined && record.kind === kind && isObject(record, stat)) {
         const told = (hints & likelyForAnother) === 0 ? hints : this.#believed(record, hints);
-        if (now !== undefined && this.#isStillWritten(record, directory, dirfd, name, told, now))
-          return 'present';
+        if (now !== undefined && this.#isStillWritten(record, directory, name, told, now)) return 'present';
         this.#compare(record, told, now);
         return 'present';
       }
@@ -255,12 +254,12 @@ export class Look {
       if ((hints & handedOn) === 0) this.bequeath(entry.id, hints);
     }
     const known = this.#find(kind);
-    if (known !== undefined) return this.#found(known, directory, dirfd, name, entry, hints, now);
+    if (known !== undefined) return this.#found(known, directory, name, entry, hints, now);
     if (kind === Kind.file) {
       const isHeld =
         now === undefined
           ? this.#isInHands(directory, dirfd, name)
-          : this.#isBeingMade(directory, dirfd, name, (hints & handedOn) === 0 ? hints : 0, now);
+          : this.#isBeingMade(directory, name, (hints & handedOn) === 0 ? hints : 0, now);
       if (isHeld) {
         this.#heldOver.push({ directory, name });
         return 'present';
@@ -299,7 +298,6 @@ export class Look {
   #found(
     record: InodeRecord,
     directory: InodeId,
-    dirfd: number,
     name: Name,
     entry: EntryRecord | undefined,
     hints: number,
@@ -324,7 +322,7 @@ export class Look {
       if (now === undefined || record.birth === 0 || !record.listed) this.#listener.list(record.id, false);
       else this.#listener.moved(record.id);
     }
-    if (now === undefined || !this.#isStillWritten(linked, directory, dirfd, name, hints, now))
+    if (now === undefined || !this.#isStillWritten(linked, directory, name, hints, now))
       this.#compare(linked, hints, now);
     return 'present';
   }
@@ -346,21 +344,14 @@ export class Look {
   }
 
   /** Whether the content of a file in the tree is being changed, so that it is recorded later. */
-  #isStillWritten(
-    record: InodeRecord,
-    directory: InodeId,
-    dirfd: number,
-    name: Name,
-    hints: number,
-    now: number,
-  ): boolean {
+  #isStillWritten(record: InodeRecord, directory: InodeId, name: Name, hints: number, now: number): boolean {
     if (record.kind !== Kind.file) return false;
     const isShorter = this.#stat.size < record.size;
     if (this.#hot.size === 0 && (hints & contentHints) !== Hint.modified && !isShorter) return false;
     const key = this.#key();
     const hot = this.#hot.find(key);
     if ((hints & Hint.closedWrite) !== 0 || hot?.closed === true) {
-      if (isShorter && (hints & settled) === 0 && this.#uploads.isOpen(dirfd, name) === true) {
+      if (isShorter && (hints & settled) === 0 && this.#uploads.isOpen(directory, name) === true) {
         // It was cut short again, after it had been closed.
         this.#hot.touch(key, directory, name, hints, now, true);
         return true;
@@ -375,7 +366,7 @@ export class Look {
   }
 
   /** Whether a file that is new to the tree is not complete yet. What was linked or moved in is. */
-  #isBeingMade(directory: InodeId, dirfd: number, name: Name, hints: number, now: number): boolean {
+  #isBeingMade(directory: InodeId, name: Name, hints: number, now: number): boolean {
     const key = this.#key();
     const hot = this.#hot.find(key);
     const isComplete = (hints & Hint.closedWrite) !== 0 || hot?.closed === true || this.#stat.nlink > 1;
@@ -387,7 +378,7 @@ export class Look {
     // What has left the name in this round may be what was closed, or moved.
     const isAmbiguous = (hints & (hasChangedHands | settled)) === hasChangedHands;
     const isDoubtful = isHeld ? isUntouched : isAmbiguous;
-    const isOpen = isDoubtful ? this.#uploads.isOpen(dirfd, name) : undefined;
+    const isOpen = isDoubtful ? this.#uploads.isOpen(directory, name) : undefined;
     if (!(isOpen ?? isHeld)) {
       if (hot !== undefined) this.#hot.forget(hot);
       return false;

@@ -1,9 +1,9 @@
 // A kill takes along what the kernel had told and nobody had looked at yet: the next start's scan finds it (I8).
 
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { setNote } from '../../test/support/set-note.ts';
 import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
 import { Hint } from '../kernel/event-source.ts';
 
@@ -16,7 +16,7 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     tree.start();
     tree.settle();
     const before = tree.recordOf('old')?.seq ?? 0;
-    execFileSync('setfattr', ['-n', 'user.note', '-v', 'new', at('old')]);
+    setNote(at('old'));
     renameSync(at('old'), at('new'));
     tree.settle(
       (event) => event.type === 'rename' || (event.type === 'name' && (event.hints & Hint.attributes) === 0),

@@ -1,9 +1,9 @@
 // What moves while much else happens: found where the kernel has it, with all that was done to it, and waited for no longer than one round.
 
-import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { setNote } from '../../test/support/set-note.ts';
 import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
 import { AT_FDCWD } from '../kernel/constants.ts';
 import type { KernelEvent } from '../kernel/event-source.ts';
@@ -36,21 +36,16 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     });
     const id = tree.idOf('a');
     const upload = openSync(tree.at('upload'), 'wx');
-    /** What has happened is recorded, but what is being written is not settled. */
-    const record = (): void => {
-      do tree.turn();
-      while (tree.recorder.busy || tree.source.queued() > 0);
-    };
     try {
       writeSync(upload, 'half');
-      record();
+      tree.record();
       renameSync(tree.at('a'), tree.at('b'));
       renameSync(tree.at('upload'), tree.at('a'));
-      record();
+      tree.record();
       expect([tree.idOf('a'), tree.idOf('b')]).toEqual([0, id]);
       expect(tree.recordOf('b')?.links).toBe(1);
       renameSync(tree.at('b'), tree.at('c'));
-      record();
+      tree.record();
       expect([tree.idOf('b'), tree.idOf('c')]).toEqual([0, id]);
     } finally {
       closeSync(upload);
@@ -99,7 +94,7 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
       });
       const before = tree.recordOf('a')?.seq ?? 0;
       renameSync(tree.at('a'), tree.at('folder/b'));
-      execFileSync('setfattr', ['-n', 'user.note', '-v', 'new', tree.at('folder/b')]);
+      setNote(tree.at('folder/b'));
       if (told === 'later') tree.recorder.feed(tree.source.read());
       renameSync(tree.at('folder/b'), tree.at('c'));
       if (told === 'later') tree.recorder.step();
@@ -116,7 +111,7 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     const before = tree.recordOf('a')?.seq ?? 0;
     const aside = join(tree.base, 'aside');
     renameSync(tree.at('a'), aside);
-    execFileSync('setfattr', ['-n', 'user.note', '-v', 'new', aside]);
+    setNote(aside);
     renameSync(aside, tree.at('b'));
     tree.settle();
     expect(tree.recordOf('b')?.seq).toBeGreaterThan(before);
@@ -127,7 +122,7 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
       for (const name of ['a', 'b']) writeFileSync(at(name), name);
     });
     const before = tree.recordOf('a')?.seq ?? 0;
-    execFileSync('setfattr', ['-n', 'user.note', '-v', 'new', tree.at('a')]);
+    setNote(tree.at('a'));
     sys.check(sys.renameat2(AT_FDCWD, tree.at('a'), AT_FDCWD, tree.at('b'), sys.RENAME_EXCHANGE), 'rename');
     tree.settle();
     expect(tree.recordOf('b')?.seq).toBeGreaterThan(before);

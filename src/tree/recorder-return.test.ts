@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process';
 import { linkSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { setNote } from '../../test/support/set-note.ts';
 import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
 
 test.each(['fanotify', 'inotify'] as const)(
@@ -34,7 +34,7 @@ test.each(['fanotify', 'inotify'] as const)(
     const before = tree.recordOf('other')?.seq ?? 0;
     tree.openLongRound();
     // Nothing but the event and the ctime, which a removed name changes as well, tells of it.
-    execFileSync('setfattr', ['-n', 'user.note', '-v', 'new', tree.at('file')]);
+    setNote(tree.at('file'));
     rmSync(tree.at('file'));
     tree.turn();
     expect(tree.recorder.busy).toBe(true);

@@ -21,6 +21,7 @@ import {
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { noteOf, setNote } from '../../test/support/set-note.ts';
 import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
 import { Kind, rootId } from '../core/attributes.ts';
@@ -397,23 +398,11 @@ function put(path: string, flags: number, text: string): void {
   }
 }
 
-function setNote(path: string, value: string): void {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  sys.fsetxattr(fd, 'user.note', Buffer.from(value));
-  closeSync(fd);
-}
-
-function noteOf(path: Buffer): string {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  const value = sys.fgetxattr(fd, 'user.note');
-  closeSync(fd);
-  return typeof value === 'number' ? '' : Buffer.from(value).toString();
-}
-
 /** Does it if it can be done; what the kernel refuses is no operation. */
 function perform(root: string, outside: string, op: Change): void {
   const at = join(root, op.at);
   try {
+    const found = lstatSync(at, { throwIfNoEntry: false });
     switch (op.kind) {
       case 'write':
         put(at, writeFlags | constants.O_TRUNC, `${Math.random()}`);
@@ -422,15 +411,13 @@ function perform(root: string, outside: string, op: Change): void {
         put(at, writeFlags | constants.O_APPEND, 'more');
         return;
       case 'xattr':
-        if (lstatSync(at).isFile() || lstatSync(at).isDirectory()) setNote(at, `${Math.random()}`);
+        if (found?.isFile() === true || found?.isDirectory() === true) setNote(at, `${Math.random()}`);
         return;
-      case 'stealth': {
-        const { size, atime, mtime } = lstatSync(at);
-        if (!lstatSync(at).isFile()) return;
-        put(at, constants.O_WRONLY, `${Math.random()}`.padEnd(size).slice(0, size));
-        utimesSync(at, atime, mtime);
+      case 'stealth':
+        if (found?.isFile() !== true) return;
+        put(at, constants.O_WRONLY, `${Math.random()}`.padEnd(found.size).slice(0, found.size));
+        utimesSync(at, found.atime, found.mtime);
         return;
-      }
       case 'mkdir':
         mkdirSync(at, { recursive: true });
         writeFileSync(join(at, 'made'), 'x');

@@ -87,8 +87,7 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     writeFileSync(tree.at('temporary'), 'whole');
     linkSync(tree.at('temporary'), tree.at('object'));
     rmSync(tree.at('temporary'));
-    do tree.turn();
-    while (tree.recorder.busy);
+    tree.record();
     expect(tree.recordOf('object')?.size).toBe(5);
   });
 

@@ -1,6 +1,7 @@
 // Files that are not whole yet: new or cut short, and still open. An upload is held back until it is closed (I2); a log, which is
 // written to at its end and never closed, is not.
 
+import type { InodeId } from '../core/attributes.ts';
 import { dropOldest } from '../core/drop-oldest.ts';
 import type { Name } from '../core/name.ts';
 import { Hint, type KernelEvent } from '../kernel/event-source.ts';
@@ -76,11 +77,12 @@ export class Uploads {
   isInHands(dirfd: number, name: Name, mtimeS: number, isFirstScan: boolean): boolean {
     const age = Date.now() / 1000 - mtimeS;
     if (age > (isFirstScan ? recentAtFirstS : recentS)) return false;
-    return this.isOpen(dirfd, name) === true;
+    return isOpenForWriting(dirfd, name) === true;
   }
 
   /** Whether anybody has a file open for writing at this moment; undefined: that cannot be told. */
-  isOpen(dirfd: number, name: Name): boolean | undefined {
-    return isOpenForWriting(dirfd, name);
+  isOpen(directory: InodeId, name: Name): boolean | undefined {
+    const dirfd = this.#directories.open(directory);
+    return dirfd < 0 ? undefined : isOpenForWriting(dirfd, name);
   }
 }

@@ -117,6 +117,12 @@ export class RecordedTree implements Disposable {
     }
   }
 
+  /** Turns until what has happened is recorded; what is being written is not settled. */
+  record(): void {
+    do this.turn();
+    while (this.recorder.busy || this.source.queued() > 0);
+  }
+
   /** Begins a round that takes several steps: a folder with many names appears. */
   openLongRound(): void {
     const aside = join(this.base, 'large');
