@@ -23,22 +23,30 @@ import { nr } from './syscall-numbers.ts';
 const F_SETSIG = 10;
 const F_SETLEASE = 1024;
 const F_RDLCK = 0;
+const F_UNLCK = 2;
 /** Ignored unless somebody listens; the default, SIGIO, would end the process. */
 const SIGURG = 23;
 
 /**
- * Whether anybody at all has a regular file open for writing: the kernel grants a read lease only where nobody has (fcntl(2)). undefined: it
- * does not say (somebody else's file, a network file system). RACE: whoever opens it for writing meanwhile waits for the microseconds
- * until the lease goes with the descriptor.
+ * Whether anybody at all has a regular file, open here for reading, open for writing: the kernel grants a read lease only where nobody has
+ * (fcntl(2)). undefined: it does not say (somebody else's file, a network file system). RACE: whoever opens it for writing meanwhile waits
+ * for the microseconds until the lease is given back.
  */
+export function hasWriter(fd: number): boolean | undefined {
+  syscall3(nr.fcntl, fd, F_SETSIG, SIGURG);
+  const result = syscall3(nr.fcntl, fd, F_SETLEASE, F_RDLCK);
+  if (result === 0) syscall3(nr.fcntl, fd, F_SETLEASE, F_UNLCK);
+  if (result === 0) return false;
+  return result === -EAGAIN ? true : undefined;
+}
+
+/** The same of a name; undefined also when it cannot be opened. */
 export function isOpenForWriting(dirfd: number, name: ByteString): boolean | undefined {
   const fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0) return undefined;
-  syscall3(nr.fcntl, fd, F_SETSIG, SIGURG);
-  const result = syscall3(nr.fcntl, fd, F_SETLEASE, F_RDLCK);
+  const result = hasWriter(fd);
   close(fd);
-  if (result === 0) return false;
-  return result === -EAGAIN ? true : undefined;
+  return result;
 }
 
 /** `append`: all that is written goes to the end, as logs are; `anywhere`: as uploads and databases are. */

@@ -219,6 +219,7 @@ export class BatchBuilder {
       const owed = this.#owed.add(id, record.seq, record.contentSeq, isKnown);
       if (read.kind === 'problem') this.#owed.block(owed);
       else owed.notBefore = performance.now() + unstableRetryMs;
+      if (read.kind === 'unfinished') owed.isUploaded = true;
     } else this.#owed.add(id, record.seq, record.contentSeq, isKnown);
     building.changes.push({ type: 'pending', id });
     building.bytes += changeBytes;

@@ -4,6 +4,7 @@
 import { type Attributes, Kind, rootId, type Xattr } from '../core/attributes.ts';
 import type { ByteString } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
+import { hasWriter } from '../kernel/open-files.ts';
 import * as sys from '../kernel/sys.ts';
 import { Directories, maxDepth } from '../tree/directories.ts';
 import type { InodeRecord } from '../tree/records.ts';
@@ -17,14 +18,21 @@ export type ReadResult =
   | { readonly kind: 'content'; readonly attributes: Attributes; readonly bytes: Uint8Array }
   /** Changed under every attempt, or has grown too large for a message. */
   | { readonly kind: 'unstable' }
+  | Unfinished
   /** Another object, or none, has the name by now: an event about it is on its way. */
   | { readonly kind: 'moved' }
   | { readonly kind: 'problem'; readonly problem: Problem };
 
 export type OpenResult =
   | { readonly kind: 'open'; readonly content: OpenContent }
+  | Unfinished
   | { readonly kind: 'moved' }
   | { readonly kind: 'problem'; readonly problem: Problem };
+
+/** It is being uploaded anew: when that is whole, its record will tell. */
+interface Unfinished {
+  readonly kind: 'unfinished';
+}
 
 type Unopened = Extract<ReadResult, { kind: 'moved' | 'problem' }>;
 
@@ -95,6 +103,7 @@ export class Contents {
       if (atOnce !== undefined && atOnce.kind !== 'problem') return atOnce;
       for (let attempt = 0; attempt < stableReadAttempts; attempt++) {
         if (!this.#isStill(fd, record, this.#before)) return { kind: 'moved' };
+        if (isUnfinished(fd, this.#before, record)) return { kind: 'unfinished' };
         if (this.#before.size > inlineMaxBytes) return { kind: 'unstable' };
         const read = this.#read(fd, this.#before, record);
         if (read !== undefined) return read;
@@ -123,8 +132,11 @@ export class Contents {
     return { kind: 'content', attributes: this.#attributes(after, record, fd), bytes };
   }
 
-  /** Opens a file for streaming; `close` the content afterwards. */
-  open(record: InodeRecord): OpenResult {
+  /**
+   * Opens a file for streaming; `close` the content afterwards.
+   * @param isUploaded the content that was recorded was found being replaced: only a whole one is opened, however long it is by now
+   */
+  open(record: InodeRecord, isUploaded: boolean): OpenResult {
     const fd = this.#openRegular(record);
     if (typeof fd !== 'number') return fd;
     const stat = this.#before;
@@ -132,6 +144,10 @@ export class Contents {
     if (failed < 0) {
       sys.close(fd);
       return this.#problem(record, 'read', failed);
+    }
+    if (isUploaded ? hasWriter(fd) === true : isUnfinished(fd, stat, record)) {
+      sys.close(fd);
+      return { kind: 'unfinished' };
     }
     const content: OpenContent = {
       fd,
@@ -190,6 +206,13 @@ export class Contents {
       stat.mtimeNs === content.attributes.mtimeNs &&
       stat.ctimeS === content.ctimeS &&
       stat.ctimeNs === content.ctimeNs
+    );
+  }
+
+  /** It is being uploaded anew since it was opened: what was read of it is part of the one content and part of the other. */
+  isUploadedAnew(content: OpenContent): boolean {
+    return (
+      sys.fstat(content.fd, this.#after) === 0 && isUnfinished(content.fd, this.#after, content.attributes)
     );
   }
 
@@ -298,6 +321,11 @@ export class Contents {
     const isIt = sys.statx(directory, record.name, stat) === 0 && isInode(stat, record);
     return isIt ? xattrs : 'moved';
   }
+}
+
+/** A file that was whole has been cut short, and whoever did that has not closed it yet: no content that anybody should see (I2). */
+function isUnfinished(fd: number, now: FileState, whole: Pick<Attributes, 'size'>): boolean {
+  return now.size < whole.size && hasWriter(fd) === true;
 }
 
 function isInode(stat: sys.Stat, { inoLow, inoHigh, dev }: InodeRecord): boolean {

@@ -31,6 +31,8 @@ export interface Owed {
   firstTriedAt: number | undefined;
   /** For as long as it was not found where it is recorded. */
   missing: Missing | undefined;
+  /** The content that was recorded was found being replaced by an upload: it is waited for, until it is whole or recorded anew. */
+  isUploaded: boolean;
   /** It could not be read (a problem was reported): waits for a change of its record. */
   readonly blocked: boolean;
 }
@@ -85,6 +87,7 @@ export class OwedContents {
       notBefore: 0,
       firstTriedAt: undefined,
       missing: undefined,
+      isUploaded: false,
       blocked: false,
     };
     this.#owed.set(id, owed);

@@ -149,9 +149,12 @@ export class Streams {
   #transferOf(owed: Owed, record: InodeRecord, now: number): Transfer | undefined {
     if (owed.transfer?.contentSeq === record.contentSeq) return owed.transfer;
     this.#owed.close(owed);
-    if (owed.contentSeq !== record.contentSeq) owed.offset = 0;
+    if (owed.contentSeq !== record.contentSeq) {
+      owed.offset = 0;
+      owed.isUploaded = false;
+    }
     owed.contentSeq = record.contentSeq;
-    const opened = this.#contents.open(record);
+    const opened = this.#contents.open(record, owed.isUploaded);
     if (opened.kind === 'problem') {
       this.#out.report(opened.problem);
       this.#owed.block(owed);
@@ -159,6 +162,10 @@ export class Streams {
       if (owed.mayHaveOlder) this.#out.sendExtra(this.#builder.withNames([], record));
       // Nobody waits for what cannot be had.
       this.#out.blocked();
+      return undefined;
+    }
+    if (opened.kind === 'unfinished') {
+      this.#awaitUpload(owed, now);
       return undefined;
     }
     if (opened.kind === 'moved') {
@@ -198,11 +205,22 @@ export class Streams {
     owed.notBefore = now + unstableRetryMs;
   }
 
+  /** An upload may take as long as it likes (docs/decisions/0009): no patience is lost. */
+  #awaitUpload(owed: Owed, now: number): void {
+    this.#startOver(owed, now);
+    owed.isUploaded = true;
+    owed.firstTriedAt = undefined;
+  }
+
   /** Everything is out: if the file held still meanwhile, its inode and names follow. */
   #finish(owed: Owed, transfer: Transfer, record: InodeRecord, now: number, how: 'sent' | 'same'): void {
     const { content } = transfer;
     const waitedTooLong = now - (owed.firstTriedAt ?? now) > this.#hotFileMaxDelayMs;
     const held = this.#contents.holdsStill(content);
+    if (!held && this.#contents.isUploadedAnew(content)) {
+      this.#awaitUpload(owed, now);
+      return;
+    }
     if (!held && !waitedTooLong) {
       this.#startOver(owed, now);
       return;

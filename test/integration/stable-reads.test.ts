@@ -5,6 +5,8 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
+import { unstableRetryMs } from '../../src/source/batch-builder.ts';
+import { Contents } from '../../src/source/contents.ts';
 import { mountFileSystem, whyNotMountable } from '../contract/filesystems.ts';
 import { compareTrees } from '../oracle/compare-trees.ts';
 import { ReplicaPair } from '../support/replica-pair.ts';
@@ -68,6 +70,87 @@ function expectNotReadThrough(pair: ReplicaPair, kind: string): void {
   expect(fs.readdirSync(pair.replica)).toEqual([]);
   expectEqual(pair);
 }
+
+/** A page whose every version is longer than what has come of the next one. */
+function version(n: number, size: number): Buffer {
+  return Buffer.alloc(size, `version ${n} of this page `);
+}
+
+interface Upload {
+  /** As far as this many bytes. */
+  readonly goOn: (length: number) => void;
+  readonly end: () => void;
+}
+
+/** Begins to upload the file anew. */
+function uploadAnew(path: string, content: Buffer): Upload {
+  const fd = fs.openSync(path, 'w');
+  const goOn = (length: number): void => void fs.writeSync(fd, content, 0, length, 0);
+  goOn(1000);
+  return {
+    goOn,
+    end: () => {
+      goOn(content.length);
+      fs.closeSync(fd);
+    },
+  };
+}
+
+test.each([5000, 500_000])(
+  'an upload over a file of %i bytes that begins when this has been recorded and not been read yet is not shown before it is whole',
+  (size) => {
+    const pair = makePair();
+    const path = join(pair.source, 'page');
+    fs.writeFileSync(path, version(1, size));
+    pair.record();
+    pair.connect();
+    fs.writeFileSync(path, version(2, size));
+    pair.record();
+    const upload = uploadAnew(path, version(3, 2 * size));
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const { problems } = pair.connect({}, undefined, () => {
+      // It is longer now than what it replaces, and is tried again.
+      upload.goOn(size + 1000);
+      vi.advanceTimersByTime(unstableRetryMs + 1);
+      return true;
+    });
+    expect(problems).toEqual([]);
+    expect(fs.readFileSync(join(pair.replica, 'page')).equals(version(1, size))).toBe(true);
+    upload.end();
+    expectEqual(pair);
+  },
+);
+
+test('an upload over a large file that begins when this has been read is not shown before it is whole, however long that took', () => {
+  const pair = makePair();
+  const path = join(pair.source, 'page');
+  const size = 3_000_000;
+  fs.writeFileSync(path, version(1, size));
+  pair.record();
+  pair.connect();
+  fs.writeFileSync(path, version(2, size));
+  pair.record();
+  vi.useFakeTimers({ toFake: ['performance'] });
+  const holdsStill = vi.spyOn(Contents.prototype, 'holdsStill');
+  onTestFinished(() => {
+    holdsStill.mockRestore();
+    vi.useRealTimers();
+  });
+  let upload: Upload | undefined;
+  holdsStill.mockImplementationOnce(() => {
+    upload = uploadAnew(path, version(3, size));
+    return false;
+  });
+  const { problems } = pair.connect({ onPiece: () => vi.advanceTimersByTime(1000) });
+  expect(problems).toEqual([]);
+  expect(fs.readFileSync(join(pair.replica, 'page')).equals(version(1, size))).toBe(true);
+  expect(upload).toBeDefined();
+  upload?.end();
+  expectEqual(pair);
+});
 
 test('what is not where it is recorded is told of when it has been so for seconds', () => {
   const pair = makePair();
