@@ -539,10 +539,12 @@ describe('a killed agent', () => {
     change: (at: (path: string) => string) => void,
     check: (pair: ReplicaPair) => void,
     meanwhile: (at: (path: string) => string) => void = () => undefined,
+    before: (at: (path: string) => string) => void = () => undefined,
   ): void {
     for (let n = 1; ; n++) {
       const pair = makePair();
       fill(pair.source);
+      before((path) => join(pair.source, path));
       pair.record();
       pair.connect();
       change((path) => join(pair.source, path));
@@ -680,6 +682,30 @@ describe('a killed agent', () => {
       },
     );
   });
+
+  const namesOfOne = ['large', 'sticky/large', 'z'];
+  test.each(namesOfOne)(
+    'has new content under each name of a file, of which %s goes before the next agent is there',
+    (gone) => {
+      killEverywhere(
+        (at) => {
+          fs.writeFileSync(at('large'), 'new content');
+        },
+        (pair) => {
+          expect(trashed(pair)).toEqual([]);
+          // What is recorded is what is there: each name follows.
+          fs.appendFileSync(join(pair.source, namesOfOne.find((name) => name !== gone) ?? ''), 'more');
+          pair.record();
+          pair.connect();
+          expectEqual(pair);
+        },
+        (at) => fs.rmSync(at(gone)),
+        (at) => {
+          for (const name of namesOfOne.slice(1)) fs.linkSync(at('large'), at(name));
+        },
+      );
+    },
+  );
 
   test('leaves no link behind: a new folder with further names of a known file, of which the source keeps none', () => {
     killEverywhere(

@@ -432,10 +432,10 @@ describe('watch over file systems below the tree', () => {
       const mountOn = (name: string, type: FileSystemType): void => {
         const { path, unmount } = mountFileSystem(type);
         onTestFinished(unmount);
-        mkdirSync(join(root, name));
         execFileSync('mount', ['--bind', path, join(root, name)]);
         onTestFinished(() => void execFileSync('umount', ['-l', join(root, name)]));
       };
+      mkdirSync(join(root, 'over'));
       mountOn('over', 'overlay');
       const notices: WatchNotice[] = [];
       const onNotice = (notice: WatchNotice): void => void notices.push(notice);
@@ -455,6 +455,9 @@ describe('watch over file systems below the tree', () => {
         'attributes over/folder',
         'attributes over',
       ]);
+      mkdirSync(join(root, 'fuse'));
+      // Else what is mounted there is part of what was made.
+      await told('created fuse');
       mountOn('fuse', 'fuse');
       await told('rescan fuse');
       writeFileSync(join(root, 'fuse', 'file'), '');
