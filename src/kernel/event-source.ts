@@ -8,6 +8,19 @@ import type { ByteString, Name } from '../core/name.ts';
  */
 export type DirectoryTag = number;
 
+/** How a listener names a file that it wants to hear of under any of its names: a number of the listener's own. */
+export type FileTag = number;
+
+/**
+ * The listener's index of inodes: a name of the inode (device as in `Stat.dev`) in a directory that was added, for what the kernel tells of the
+ * inode alone.
+ */
+export type NameOf = (
+  dev: number,
+  inoHigh: number,
+  inoLow: number,
+) => { readonly directory: DirectoryTag; readonly name: Name } | undefined;
+
 /** What happened to a name, as bits; several may have merged, their order is lost. A hint, never the truth. */
 export const Hint = {
   /** The name appeared (created, linked, moved in). */
@@ -85,6 +98,14 @@ export interface EventSource extends Disposable {
   add(fd: number, tag: DirectoryTag): void;
   /** Stops reporting the directory. Unknown tags are ignored. */
   remove(tag: DirectoryTag): void;
+  /**
+   * From now on what happens to the file under names outside of the directories that were added is told as of the name that `NameOf` finds for
+   * it. `name` in `dirfd`, which was added, is one of its names; a tag that is known moves to this file. False where that cannot be
+   * done. Throws ENOSPC at the watch limit.
+   */
+  addFile(dirfd: number, name: Name, tag: FileTag): boolean;
+  /** Stops that. Unknown tags are ignored. */
+  removeFile(tag: FileTag): void;
   /**
    * When `read` should be called again though nothing is readable, in ms of `performance.now()`: an event is held back
    * because its other half may still come. undefined: nothing is.

@@ -1,9 +1,9 @@
 // The file systems that a fanotify group has marked, and the directories known on each by their handles.
 
-import type { ByteString } from '../core/name.ts';
+import type { ByteString, Name } from '../core/name.ts';
 import { AT_EMPTY_PATH, AT_FDCWD, EINVAL, EXDEV, O_DIRECTORY, O_PATH, O_RDONLY } from './constants.ts';
 import { close, openat, procPath } from './entry-calls.ts';
-import type { DirectoryTag } from './event-source.ts';
+import type { DirectoryTag, FileTag } from './event-source.ts';
 import { syscall5 } from './ffi.ts';
 import { describeFileSystem } from './file-system.ts';
 import { HandleBuffer, openByHandleAt } from './handle.ts';
@@ -35,6 +35,8 @@ interface MarkedFileSystem {
   readonly device: string;
   readonly fsid: readonly [number, number];
   readonly table: HandleTable;
+  /** Of what is not a directory, and is listened to under all of its names. */
+  readonly files: HandleTable;
 }
 
 export class FanotifyMarks {
@@ -66,6 +68,30 @@ export class FanotifyMarks {
 
   remove(tag: DirectoryTag): void {
     for (const { table } of this.#fileSystems) if (table.delete(tag)) return;
+  }
+
+  /** False: its file system is not marked, or has no handles. */
+  addFile(dirfd: number, name: Name, tag: FileTag): boolean {
+    if (this.#handle.load(dirfd, name, 0) < 0) return false;
+    const fileSystem = this.#byMount.get(this.#handle.mountId);
+    fileSystem?.files.set(this.#handle.words, 0, tag);
+    return fileSystem !== undefined;
+  }
+
+  removeFile(tag: FileTag): void {
+    for (const { files } of this.#fileSystems) if (files.delete(tag)) return;
+  }
+
+  get hasFiles(): boolean {
+    return this.#fileSystems.some(({ files }) => files.size > 0);
+  }
+
+  /** Whether the record whose fsid (2 words) and file handle begin at `words[at]` is of a file that was added. */
+  hasFileAt(words: Uint32Array, at: number): boolean {
+    return this.#fileSystems.some(
+      ({ fsid, files }) =>
+        words[at] === fsid[0] && words[at + 1] === fsid[1] && files.get(words, at + 2) !== undefined,
+    );
   }
 
   /** The directory of a record whose fsid (2 words) and file handle begin at `words[at]`. */
@@ -110,7 +136,7 @@ export class FanotifyMarks {
     if (device === undefined) throw new SysError(EINVAL, 'find the mount of', procPath(fd));
     let fileSystem = this.#fileSystems.find((other) => other.device === device);
     if (fileSystem === undefined) {
-      fileSystem = { device, fsid: this.#mark(fd), table: new HandleTable() };
+      fileSystem = { device, fsid: this.#mark(fd), table: new HandleTable(), files: new HandleTable() };
       this.#fileSystems.push(fileSystem);
     }
     this.#byMount.set(mountId, fileSystem);

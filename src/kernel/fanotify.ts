@@ -6,7 +6,14 @@
 import { asName, type ByteString, type Name } from '../core/name.ts';
 import { AT_EMPTY_PATH, EAGAIN, O_CLOEXEC, O_RDONLY } from './constants.ts';
 import { close } from './entry-calls.ts';
-import { type DirectoryTag, type EventSource, Hint, type KernelEvent } from './event-source.ts';
+import {
+  type DirectoryTag,
+  type EventSource,
+  type FileTag,
+  Hint,
+  type KernelEvent,
+  type NameOf,
+} from './event-source.ts';
 import { FAN_MOVED_FROM, FAN_MOVED_TO, FAN_RENAME, FanotifyMarks } from './fanotify-marks.ts';
 import { addressOf, syscall2, syscall3 } from './ffi.ts';
 import { HandleBuffer } from './handle.ts';
@@ -48,18 +55,12 @@ const largestEventBytes = 1024;
 /** How many buffers one `read` takes at most when only strangers write, so that the listener gets to its other work. */
 const maxBuffersPerRead = 32;
 
-export type NameOf = (
-  dev: number,
-  inoHigh: number,
-  inoLow: number,
-) => { readonly directory: DirectoryTag; readonly name: Name } | undefined;
-
 export interface FanotifyOptions {
   /** Processes (thread groups) whose doings are left out; looked at for each event, so it may change. */
   readonly ownPids?: ReadonlySet<number>;
   /**
-   * Finds a name of an inode (device as in `Stat.dev`) for what happens through a file handle while the kernel knows no
-   * name: an NFS server's writes after its start. Without it such events are not asked for.
+   * For what the kernel tells of an inode alone: that a link of it was made or removed, what happens through a file handle while no
+   * name is known (an NFS server's writes after its start), and `addFile`. Without it such events are not asked for.
    */
   readonly nameOf?: NameOf;
   /** false: the queue holds 16,384 events, then overflows. Default true: memory is the bound. */
@@ -127,6 +128,14 @@ export class FanotifySource implements EventSource {
 
   remove(tag: DirectoryTag): void {
     this.#marks.remove(tag);
+  }
+
+  addFile(dirfd: number, name: Name, tag: FileTag): boolean {
+    return this.#nameOf !== undefined && this.#marks.addFile(dirfd, name, tag);
+  }
+
+  removeFile(tag: FileTag): void {
+    this.#marks.removeFile(tag);
   }
 
   get isDrained(): boolean {
@@ -201,6 +210,7 @@ export class FanotifySource implements EventSource {
     const directory = this.#tagAt(at + 24);
     if (directory === undefined) {
       if ((mask & FAN_ONDIR) !== 0) this.#noticeRoot(at + 24, mask);
+      else if (this.#marks.hasFiles) this.#decodeElsewhere(at, length, mask, pid, events);
       return;
     }
     if (this.#ownPids.has(pid)) return;
@@ -208,6 +218,14 @@ export class FanotifySource implements EventSource {
     const known = asName(name);
     if (known === undefined && name !== '.') return;
     events.push({ type: 'name', directory, name: known ?? '', hints: hintsOf(mask), pid });
+  }
+
+  /** A name in a directory that nobody added: behind it comes the file's own record, and the file may have been added. */
+  #decodeElsewhere(at: number, length: number, mask: number, pid: number, events: KernelEvent[]): void {
+    const record = at + 24 + ((this.#words[(at + 24) >>> 2] ?? 0) >>> 16);
+    if (record >= at + length || ((this.#words[record >>> 2] ?? 0) & 0xff) !== infoFid) return;
+    if (this.#marks.hasFileAt(this.#words, (record >>> 2) + 1))
+      this.#decodeNameless(record, mask, pid, events);
   }
 
   /** An inode alone: its handle is opened to learn which one, and the listener finds its name. */

@@ -1,20 +1,23 @@
 // Kernel events by one watch for each directory (inotify(7)): for users without privilege, and for file systems
 // that have no file handles.
 
-import { asName, type Name } from '../core/name.ts';
-import { EAGAIN } from './constants.ts';
+import { asName, type ByteString, type Name } from '../core/name.ts';
+import { EAGAIN, ENOSPC } from './constants.ts';
 import { close, procPath } from './entry-calls.ts';
 import {
   type DirectoryTag,
   type EventSource,
+  type FileTag,
   Hint,
   type KernelEvent,
   type NameEvent,
+  type NameOf,
 } from './event-source.ts';
 import { addressOf, syscall1, syscall2, syscall3 } from './ffi.ts';
 import { fionread } from './poll.ts';
 import { RootWatch } from './root-watch.ts';
 import { first } from './scratch.ts';
+import { Stat, statx } from './stat.ts';
 import { check, SysError } from './sys-error.ts';
 import { nr } from './syscall-numbers.ts';
 import { addingWatch } from './watch-limit.ts';
@@ -35,6 +38,8 @@ const IN_UNMOUNT = 0x2000;
 const IN_Q_OVERFLOW = 0x4000;
 const IN_IGNORED = 0x8000;
 const IN_ONLYDIR = 0x1000000;
+const IN_DONT_FOLLOW = 0x2000000;
+const IN_MASK_ADD = 0x20000000;
 const IN_ISDIR = 0x40000000;
 
 /** Without IN_EXCL_UNLINK: what is written through a descriptor whose name is gone may show under another name. */
@@ -53,12 +58,24 @@ const wanted =
 /** Of the directory that holds the root's entry. */
 const wantedOfParent = IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_ONLYDIR;
 
+/** Of a file. RACE: the name may be a watched directory's by now, of which no less is wanted then. */
+const wantedOfFile = IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_DONT_FOLLOW | IN_MASK_ADD;
+/** The watches are for the directories first. */
+const maxFiles = 8192;
+
 /** One read of the kernel's queue: some 8,000 events. */
 const bufferBytes = 256 * 1024;
 /** struct inotify_event with the longest name. */
 const largestEventBytes = 16 + 256;
 /** The two halves of a rename enter the queue one right after the other; longer than this the second one is not coming. */
 const moveGraceMs = 5;
+
+interface WatchedFile {
+  readonly tag: FileTag;
+  readonly dev: number;
+  readonly inoHigh: number;
+  readonly inoLow: number;
+}
 
 /** The first half of a rename whose second half has not been seen yet. */
 interface HeldMove {
@@ -77,6 +94,10 @@ export class InotifySource implements EventSource {
   #rootWatch = -1;
   readonly #tags = new Map<number, DirectoryTag>();
   readonly #watches = new Map<DirectoryTag, number>();
+  readonly #nameOf: NameOf | undefined;
+  readonly #files = new Map<number, WatchedFile>();
+  readonly #fileWatches = new Map<FileTag, number>();
+  readonly #stat = new Stat();
   readonly #buffer = Buffer.from(new ArrayBuffer(bufferBytes));
   readonly #words = new Uint32Array(this.#buffer.buffer);
   readonly #signedWords = new Int32Array(this.#buffer.buffer);
@@ -89,8 +110,10 @@ export class InotifySource implements EventSource {
   /**
    * Makes the instance; nothing is watched but the root's own fate. Throws a SysError.
    * @param rootFd undefined: somebody else watches over the root, and over what is mounted below it
+   * @param nameOf for `addFile`
    */
-  constructor(rootFd: number | undefined) {
+  constructor(rootFd: number | undefined, nameOf?: NameOf) {
+    this.#nameOf = nameOf;
     this.#instance = check(syscall1(nr.inotifyInit1, IN_NONBLOCK | IN_CLOEXEC), 'inotify_init');
     if (rootFd === undefined) {
       this.fds = [this.#instance];
@@ -135,6 +158,29 @@ export class InotifySource implements EventSource {
     this.#unwatch(watch);
   }
 
+  addFile(dirfd: number, name: Name, tag: FileTag): boolean {
+    const former = this.#fileWatches.get(tag);
+    const isFull = former === undefined && this.#files.size >= maxFiles;
+    if (this.#nameOf === undefined || isFull || statx(dirfd, name, this.#stat) < 0) return false;
+    const path = `${procPath(dirfd)}/${name}`;
+    const watch = this.#watchAt(path, wantedOfFile);
+    if (watch === -ENOSPC) throw new SysError(watch, addingWatch, path);
+    if (watch < 0 || this.#tags.has(watch)) return false;
+    if (former !== undefined && former !== watch) this.removeFile(tag);
+    const { dev, inoHigh, inoLow } = this.#stat;
+    this.#files.set(watch, { tag, dev, inoHigh, inoLow });
+    this.#fileWatches.set(tag, watch);
+    return true;
+  }
+
+  removeFile(tag: FileTag): void {
+    const watch = this.#fileWatches.get(tag);
+    if (watch === undefined) return;
+    this.#fileWatches.delete(tag);
+    this.#files.delete(watch);
+    syscall2(nr.inotifyRmWatch, this.#instance, watch);
+  }
+
   get isDrained(): boolean {
     return this.#isDrained;
   }
@@ -176,6 +222,8 @@ export class InotifySource implements EventSource {
     this.#root?.close();
     this.#tags.clear();
     this.#watches.clear();
+    this.#files.clear();
+    this.#fileWatches.clear();
     this.#held = [];
     this.#heldUntil = undefined;
   }
@@ -185,11 +233,15 @@ export class InotifySource implements EventSource {
   }
 
   #watch(fd: number, mask: number): number {
-    const path = procPath(fd);
-    first.set(path);
-    const watch = syscall3(nr.inotifyAddWatch, this.#instance, first.address, mask);
-    if (watch < 0) throw new SysError(watch, addingWatch, path);
+    const watch = this.#watchAt(procPath(fd), mask);
+    if (watch < 0) throw new SysError(watch, addingWatch, procPath(fd));
     return watch;
+  }
+
+  /** The watch, or -errno. */
+  #watchAt(path: ByteString, mask: number): number {
+    const bad = first.set(path);
+    return bad < 0 ? bad : syscall3(nr.inotifyAddWatch, this.#instance, first.address, mask);
   }
 
   #unwatch(watch: number): void {
@@ -226,6 +278,11 @@ export class InotifySource implements EventSource {
       else this.#root?.gone((mask & IN_UNMOUNT) !== 0 ? 'unmounted' : 'deleted', events);
       return;
     }
+    const file = this.#files.get(watch);
+    if (file !== undefined) {
+      this.#decodeFile(watch, file, mask, events);
+      return;
+    }
     const directory = this.#tags.get(watch);
     if (directory === undefined) return;
     if ((mask & IN_IGNORED) !== 0) {
@@ -246,6 +303,17 @@ export class InotifySource implements EventSource {
     } else {
       events.push(event);
     }
+  }
+
+  #decodeFile(watch: number, file: WatchedFile, mask: number, events: KernelEvent[]): void {
+    if ((mask & IN_IGNORED) !== 0) {
+      this.#files.delete(watch);
+      this.#fileWatches.delete(file.tag);
+      return;
+    }
+    const hints = hintsOf(mask);
+    const found = hints === 0 ? undefined : this.#nameOf?.(file.dev, file.inoHigh, file.inoLow);
+    if (found !== undefined) events.push({ type: 'name', ...found, hints, pid: 0 });
   }
 
   #decodeParent(nameAt: number, mask: number, events: KernelEvent[]): void {

@@ -1,9 +1,9 @@
 // fanotify for the root's file system and every other one that it can mark; inotify for those below that it cannot: overlayfs, FUSE,
 // NFS. Decided for each file system when its first directory is added.
 
-import type { ByteString } from '../core/name.ts';
+import type { ByteString, Name } from '../core/name.ts';
 import { Epoll } from './epoll.ts';
-import type { DirectoryTag, EventSource, KernelEvent } from './event-source.ts';
+import type { DirectoryTag, EventSource, FileTag, KernelEvent, NameOf } from './event-source.ts';
 import type { FanotifySource } from './fanotify.ts';
 import { describeFileSystem } from './file-system.ts';
 import { InotifySource } from './inotify.ts';
@@ -20,6 +20,7 @@ export class MixedSource implements EventSource {
   readonly #fanotify: FanotifySource;
   readonly #rootPath: ByteString;
   readonly #whyNot: WhyNot;
+  readonly #nameOf: NameOf | undefined;
   /** So that the descriptors to poll are the same before and after inotify is first needed. */
   readonly #epoll = new Epoll();
   readonly #stat = new Stat();
@@ -31,10 +32,11 @@ export class MixedSource implements EventSource {
   #notices: KernelEvent[] = [];
 
   /** Takes `fanotify` over: it is closed with this one. */
-  constructor(fanotify: FanotifySource, rootPath: ByteString, whyNot: WhyNot) {
+  constructor(fanotify: FanotifySource, rootPath: ByteString, whyNot: WhyNot, nameOf?: NameOf) {
     this.#fanotify = fanotify;
     this.#rootPath = rootPath;
     this.#whyNot = whyNot;
+    this.#nameOf = nameOf;
     this.fds = [...fanotify.fds, this.#epoll.fd];
   }
 
@@ -58,7 +60,7 @@ export class MixedSource implements EventSource {
 
   #addToInotify(fd: number, tag: DirectoryTag, why: string): void {
     if (this.#inotify === undefined) {
-      this.#inotify = new InotifySource(undefined);
+      this.#inotify = new InotifySource(undefined, this.#nameOf);
       for (const one of this.#inotify.fds) this.#epoll.add(one);
     }
     this.#inotify.add(fd, tag);
@@ -79,6 +81,15 @@ export class MixedSource implements EventSource {
   remove(tag: DirectoryTag): void {
     if (this.#onInotify.delete(tag)) this.#inotify?.remove(tag);
     else this.#fanotify.remove(tag);
+  }
+
+  addFile(dirfd: number, name: Name, tag: FileTag): boolean {
+    return this.#fanotify.addFile(dirfd, name, tag) || this.#inotify?.addFile(dirfd, name, tag) === true;
+  }
+
+  removeFile(tag: FileTag): void {
+    this.#fanotify.removeFile(tag);
+    this.#inotify?.removeFile(tag);
   }
 
   read(maxEvents?: number): KernelEvent[] {

@@ -17,8 +17,8 @@ import {
   O_PATH,
 } from './constants.ts';
 import { close, openat } from './entry-calls.ts';
-import type { EventSource } from './event-source.ts';
-import { FanotifySource, type NameOf } from './fanotify.ts';
+import type { EventSource, NameOf } from './event-source.ts';
+import { FanotifySource } from './fanotify.ts';
 import { describeFileSystem } from './file-system.ts';
 import { InotifySource } from './inotify.ts';
 import { MixedSource } from './mixed-source.ts';
@@ -35,7 +35,7 @@ export interface OpenEventSourceOptions {
   readonly monitor?: 'fanotify' | 'inotify';
   /** Processes whose doings are left out (fanotify only: inotify does not say who). May change while events flow. */
   readonly ownPids?: ReadonlySet<number>;
-  /** See `FanotifyOptions`: the listener's index of inodes, for changes by an NFS server. */
+  /** For what the kernel tells of an inode alone (`FanotifyOptions`), and for `addFile`. */
   readonly nameOf?: NameOf;
 }
 
@@ -58,7 +58,8 @@ export function openEventSource(options: OpenEventSourceOptions): OpenedEventSou
 
 function openAt(rootFd: number, { monitor, ownPids, nameOf }: OpenEventSourceOptions): OpenedEventSource {
   const { type } = describeFileSystem(rootFd);
-  if (monitor === 'inotify') return { source: openInotify(rootFd), reason: 'inotify, as it was asked for' };
+  if (monitor === 'inotify')
+    return { source: openInotify(rootFd, nameOf), reason: 'inotify, as it was asked for' };
   try {
     const fanotify = new FanotifySource(rootFd, {
       ...(ownPids && { ownPids }),
@@ -66,7 +67,7 @@ function openAt(rootFd: number, { monitor, ownPids, nameOf }: OpenEventSourceOpt
       // For tests: as on kernels before 5.17.
       renameEvents: process.env['FAM_FANOTIFY_RENAME'] !== 'off',
     });
-    const source = new MixedSource(fanotify, pathOf(rootFd), whyUnmarkable);
+    const source = new MixedSource(fanotify, pathOf(rootFd), whyUnmarkable, nameOf);
     return { source, reason: `fanotify: one mark for the whole ${type} file system` };
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
@@ -74,13 +75,13 @@ function openAt(rootFd: number, { monitor, ownPids, nameOf }: OpenEventSourceOpt
     if (monitor === 'fanotify') {
       throw new FamError('MONITOR_UNAVAILABLE', `fanotify was asked for, but ${why}`, { cause: error });
     }
-    return { source: openInotify(rootFd), reason: `inotify, one watch a directory, because ${why}` };
+    return { source: openInotify(rootFd, nameOf), reason: `inotify, one watch a directory, because ${why}` };
   }
 }
 
-function openInotify(rootFd: number): InotifySource {
+function openInotify(rootFd: number, nameOf: NameOf | undefined): InotifySource {
   try {
-    return new InotifySource(rootFd);
+    return new InotifySource(rootFd, nameOf);
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
     if (error.errno === EACCES) {

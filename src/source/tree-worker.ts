@@ -11,12 +11,12 @@ import type { Problem } from '../core/problem.ts';
 import { under } from '../core/under.ts';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../kernel/constants.ts';
 import type { ConditionEvent, EventSource } from '../kernel/event-source.ts';
-import type { NameOf } from '../kernel/fanotify.ts';
 import { ForeignPause } from '../kernel/foreign-pause.ts';
 import { openEventSource } from '../kernel/open-event-source.ts';
 import * as sys from '../kernel/sys.ts';
 import { unreportedAdvice } from '../kernel/unreported.ts';
 import { watchLimitAdvice } from '../kernel/watch-limit.ts';
+import { nameOf } from '../tree/name-of.ts';
 import { Recorder } from '../tree/recorder.ts';
 import { admitRoot } from '../tree/source-check.ts';
 import { TreeStore } from '../tree/store.ts';
@@ -98,7 +98,7 @@ class TreeWorker {
     const { source, reason } = openEventSource({
       root: rootFd,
       ...(data.monitor === undefined ? {} : { monitor: data.monitor }),
-      nameOf: (dev, inoHigh, inoLow) => nameOf(store, dev, inoHigh, inoLow),
+      nameOf: nameOf(store),
     });
     resources.push(() => source.close());
     this.#source = source;
@@ -327,15 +327,6 @@ class TreeWorker {
     this.#recorder.settleAll(performance.now());
     while (this.#recorder.busy) this.#advance();
   }
-}
-
-/** A name of what an NFS server changed through its handle, which the kernel reports without one. */
-function nameOf(store: TreeStore, dev: number, inoHigh: number, inoLow: number): ReturnType<NameOf> {
-  store.refresh();
-  const id = store.idOfIdentity(dev, inoHigh, inoLow);
-  const record = id === undefined ? undefined : store.inode(id);
-  if (record === undefined || record.name === '') return undefined;
-  return { directory: record.parent, name: record.name };
 }
 
 function openRoot(root: string): number {

@@ -39,8 +39,10 @@ export class TreeEditor {
   /** Seq for everything new during the first scan; undefined: each change its own. */
   #base: Seq | undefined;
   readonly lostNames = new LostNames();
-  /** Called for each directory that leaves the tree. */
-  onDirectoryGone: (id: InodeId) => void = () => {};
+  /** What is no directory and has lost one of several names. Whoever takes them empties it. */
+  readonly bereaved = new Set<InodeId>();
+  /** Called for each inode that leaves the tree. */
+  onGone: (id: InodeId, kind: Kind) => void = () => {};
 
   constructor(store: TreeStore) {
     this.#store = store;
@@ -189,7 +191,10 @@ export class TreeEditor {
       if (record.kind === Kind.directory) this.#unplaced.add(id);
       return;
     }
-    if (record.kind !== Kind.directory) this.lostNames.add(parent, name, id);
+    if (record.kind !== Kind.directory) {
+      this.lostNames.add(parent, name, id);
+      this.bereaved.add(id);
+    }
     const links = record.links - 1;
     if (record.parent !== parent || record.name !== name) {
       this.#store.removeFurtherName(id, parent, name);
@@ -221,6 +226,7 @@ export class TreeEditor {
       const record = this.inode(id);
       if (record === undefined) continue;
       if (record.kind === Kind.directory) this.#forgetTree(id);
+      else this.onGone(id, record.kind);
       this.replace({ ...record, seq: this.#store.nextSeq(), listed: false });
       this.#write(id);
     }
@@ -232,7 +238,7 @@ export class TreeEditor {
   #forgetTree(top: InodeId): void {
     const pending = [top];
     for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
-      this.onDirectoryGone(id);
+      this.onGone(id, Kind.directory);
       for (const entry of [...this.#store.listAll(id)]) {
         this.#store.removeEntry(id, entry.name, entry);
         if (entry.id === 0) continue;
@@ -241,6 +247,7 @@ export class TreeEditor {
         if (child === undefined || child.links > 0) continue;
         this.#orphans.delete(entry.id);
         if (child.kind === Kind.directory) pending.push(entry.id);
+        else this.onGone(entry.id, child.kind);
         const stored = this.#drafts.get(entry.id)?.stored;
         this.#drafts.delete(entry.id);
         this.#store.removeInode(entry.id, stored);

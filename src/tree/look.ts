@@ -11,6 +11,7 @@ import { type Directories, isObject, maxDepth } from './directories.ts';
 import type { TreeEditor } from './editor.ts';
 import type { HotFiles } from './hot-files.ts';
 import { NotedTimes } from './noted-times.ts';
+import type { OuterNames } from './outer-names.ts';
 import type { EntryRecord, InodeRecord } from './records.ts';
 import type { TreeStore } from './store.ts';
 import type { Uploads } from './uploads.ts';
@@ -43,6 +44,7 @@ export interface LookOptions {
   readonly directories: Directories;
   readonly hot: HotFiles;
   readonly uploads: Uploads;
+  readonly outerNames: OuterNames;
   readonly listener: LookListener;
 }
 
@@ -68,12 +70,14 @@ export class Look {
   readonly #directories: Directories;
   readonly #hot: HotFiles;
   readonly #uploads: Uploads;
+  readonly #outerNames: OuterNames;
   /** Names that show a file which is not recorded yet, in this round. */
   readonly #heldOver: { readonly directory: InodeId; readonly name: Name }[] = [];
   readonly #listener: LookListener;
   readonly #stat = new sys.Stat();
   /** Content or attribute hints that came under a name which its inode has lost: for whoever finds that inode. */
   readonly #inherited = new Map<InodeId, number>();
+  #unattributed = 0;
   /** Inodes found under more names than they have; how many those are. */
   readonly #overlinked = new Map<InodeId, { readonly nlink: number; tries: number }>();
   readonly #noted = new NotedTimes();
@@ -88,6 +92,7 @@ export class Look {
     this.#directories = options.directories;
     this.#hot = options.hot;
     this.#uploads = options.uploads;
+    this.#outerNames = options.outerNames;
     this.#listener = options.listener;
   }
 
@@ -174,9 +179,22 @@ export class Look {
     return isOld && isUnchanged ? hints & ~contentHints : hints;
   }
 
+  /**
+   * Hints that came for a name which one inode has left and another one has come to: a third one may have had it in between, under which
+   * nobody has seen it.
+   */
+  leaveUnattributed(hints: number): void {
+    if ((hints & hasChangedHands) === hasChangedHands)
+      this.#unattributed |= hints & (contentHints | Hint.attributes);
+  }
+
   /** Has inodes that live on looked at for what was hinted at under names that they have no more. True when there are any. */
   settleBequests(): boolean {
     let isAny = false;
+    // It had another name for a moment, and then one less.
+    if (this.#unattributed !== 0)
+      for (const id of this.#editor.bereaved) this.bequeath(id, this.#unattributed, likelyForAnother);
+    this.#unattributed = 0;
     for (const [id, hints] of this.#inherited) {
       const record = this.#editor.inode(id);
       if (record === undefined || record.links === 0 || record.name === '') continue;
@@ -242,6 +260,7 @@ export class Look {
     if (entry !== undefined && entry.id !== 0) {
       const record = this.#editor.inode(entry.id, stored);
       if (record !== undefined && record.kind === kind && isObject(record, stat)) {
+        this.#noteNames(record, directory, dirfd, name);
         const told = (hints & likelyForAnother) === 0 ? hints : this.#believed(record, hints);
         if (now !== undefined && this.#isStillWritten(record, directory, name, told, now)) return 'present';
         this.#compare(record, told, now);
@@ -254,7 +273,7 @@ export class Look {
       if ((hints & handedOn) === 0) this.bequeath(entry.id, hints);
     }
     const known = this.#find(kind);
-    if (known !== undefined) return this.#found(known, directory, name, entry, hints, now);
+    if (known !== undefined) return this.#found(known, directory, dirfd, name, entry, hints, now);
     if (kind === Kind.file) {
       const isHeld =
         now === undefined
@@ -274,6 +293,7 @@ export class Look {
       target = read;
     }
     const made = this.#editor.create(newInode(kind, stat, target, directory, name), entry);
+    this.#noteNames(made, directory, dirfd, name);
     if (kind === Kind.directory) {
       // It may be moved before its turn to be listed comes. RACE: the name may be another directory's already; whoever opens
       // by handle compares what he gets with the record.
@@ -282,6 +302,12 @@ export class Look {
       this.#listener.list(made.id, true);
     }
     return 'present';
+  }
+
+  #noteNames(record: InodeRecord, directory: InodeId, dirfd: number, name: Name): void {
+    if (record.kind !== Kind.file) return;
+    if (this.#outerNames.seen(record, this.#stat.nlink, dirfd, name))
+      this.#listener.recheck(directory, name, 0);
   }
 
   /** The living inode (or orphan of this round) that is the object just seen. */
@@ -298,6 +324,7 @@ export class Look {
   #found(
     record: InodeRecord,
     directory: InodeId,
+    dirfd: number,
     name: Name,
     entry: EntryRecord | undefined,
     hints: number,
@@ -310,6 +337,7 @@ export class Look {
       this.#editor.replace({ ...(this.#editor.inode(record.id) ?? record), seq: this.#editor.nextSeq() });
     }
     const linked = this.#editor.inode(record.id) ?? record;
+    this.#noteNames(linked, directory, dirfd, name);
     if (linked.links > nlink) {
       this.#overlinked.set(linked.id, { nlink, tries: 0 });
       for (const other of this.#store.namesOf(linked.id, linked)) {

@@ -291,8 +291,12 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
             tree.start({ trusted: true });
           } else {
             perform(tree.root, outside, op as Change);
-            // What is done through a link that has gone before anybody knew of it cannot be found (docs/open-work.md).
-            if (op.kind === 'link') tree.settle();
+            // What is done through a link that has gone before anybody knew of it is told of the file itself, or not at all.
+            if (monitor === 'inotify') {
+              // Of a link that is made outside of the tree inotify does not tell.
+              if (op.kind === 'linkOut') perform(tree.root, outside, { kind: 'chmod', at: op.at });
+              if (op.kind === 'link' || op.kind === 'linkOut') tree.settle();
+            }
           }
         }
         tree.settle();
@@ -367,7 +371,7 @@ type Change =
       at: string;
     }
   | { kind: 'rename' | 'link' | 'exchange'; at: string; to: string }
-  | { kind: 'out' | 'in'; at: string; slot: number };
+  | { kind: 'out' | 'in' | 'linkOut' | 'appendOut'; at: string; slot: number };
 type Operation = Change | { kind: 'turn' | 'feed' | 'step' | 'settle' | 'restart' };
 
 const operation: fc.Arbitrary<Operation> = fc.oneof(
@@ -382,6 +386,10 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constantFrom('rename', 'link', 'exchange'), at: path, to: place }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('out', 'in'), at: path, slot: fc.nat(2) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constantFrom('linkOut', 'appendOut'), at: path, slot: fc.nat(2) }),
+  },
   { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom('turn', 'feed', 'step', 'settle') }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart') }) },
 ) as fc.Arbitrary<Operation>;
@@ -449,6 +457,19 @@ function perform(root: string, outside: string, op: Change): void {
       case 'out':
         if (!existsSync(join(outside, `${op.slot}`))) renameSync(at, join(outside, `${op.slot}`));
         return;
+      case 'linkOut':
+        linkSync(at, join(outside, `${op.slot}`));
+        return;
+      case 'appendOut': {
+        const there = join(outside, `${op.slot}`);
+        const isFolder = lstatSync(there, { throwIfNoEntry: false })?.isDirectory() === true;
+        put(
+          isFolder ? join(there, 'f') : there,
+          constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK,
+          'more',
+        );
+        return;
+      }
       case 'in':
         if (readdirSync(dirname(at)).length < 20) renameSync(join(outside, `${op.slot}`), at);
         return;

@@ -11,17 +11,24 @@ import { type Hinted, HintTable } from './hints.ts';
 import { HotFiles } from './hot-files.ts';
 import { Look, settled, type Verdict } from './look.ts';
 import { LostDirectories } from './lost-directories.ts';
+import { OuterNames } from './outer-names.ts';
 import type { InodeRecord } from './records.ts';
 import { Scanner } from './scan.ts';
 import { baseSeq, guardAgainstMassDeletion } from './source-check.ts';
 import type { TreeStore } from './store.ts';
 import { Uploads } from './uploads.ts';
 
+/** What a recorder needs of its event source; whoever has it reads the events, and feeds them. */
+export type RecordedSource = Pick<
+  EventSource,
+  'add' | 'remove' | 'addFile' | 'removeFile' | 'queued' | 'isDrained'
+>;
+
 export interface RecorderOptions {
   readonly store: TreeStore;
   /** The root, open (O_PATH suffices); stays the caller's. */
   readonly rootFd: number;
-  readonly source: Pick<EventSource, 'add' | 'remove' | 'queued' | 'isDrained'>;
+  readonly source: RecordedSource;
   /** Milliseconds of quiet after which a file that is held open counts as settled. Default 200. */
   readonly settleMs?: number;
   /** Milliseconds after which a file that never rests is recorded all the same. Default 2000. */
@@ -59,7 +66,7 @@ const attributesOfDirectory = Hint.attributes | Hint.directory;
  */
 export class Recorder implements Disposable {
   readonly #store: TreeStore;
-  readonly #source: Pick<EventSource, 'add' | 'remove' | 'queued' | 'isDrained'>;
+  readonly #source: RecordedSource;
   readonly #editor: TreeEditor;
   readonly #directories: Directories;
   readonly #look: Look;
@@ -96,7 +103,12 @@ export class Recorder implements Disposable {
       (id) => editor.inode(id),
       (id) => options.store.handleOf(id),
     );
-    editor.onDirectoryGone = (id) => {
+    const outerNames = new OuterNames(options.source, () => this.#watchLimit(options.rootFd));
+    editor.onGone = (id, kind) => {
+      if (kind !== Kind.directory) {
+        outerNames.forget(id);
+        return;
+      }
       this.#source.remove(id);
       options.store.removeHandle(id);
       directories.forget(id);
@@ -110,6 +122,7 @@ export class Recorder implements Disposable {
       directories,
       hot: this.#hot,
       uploads: this.#uploads,
+      outerNames,
       listener: {
         list: (id, isNew) => this.#scanner.push(id, isNew),
         moved: (id) => {
@@ -330,6 +343,7 @@ export class Recorder implements Disposable {
       return;
     }
     if (name === '') return;
+    this.#look.leaveUnattributed(hints);
     if (verdict === 'gone') {
       const record = this.#editor.at(directory, name);
       if (!this.#hasMovedOn(directory, name, record)) this.#gone.push({ ...item, former: record?.id ?? 0 });
@@ -392,6 +406,7 @@ export class Recorder implements Disposable {
     if (this.#hasMore) return;
     this.#look.dropFormerNames();
     this.#editor.bury();
+    this.#lookAtBereaved();
     this.#handings = 0;
     this.#lost.endRound();
     this.#rounds += 1;
@@ -403,6 +418,15 @@ export class Recorder implements Disposable {
     this.#scanner.endPass();
     this.#look.nothingMoved = false;
     this.#guarded = false;
+  }
+
+  /** A file that has lost a name may have it still, outside of the tree: of a folder that has left no event tells that. */
+  #lookAtBereaved(): void {
+    for (const id of this.#editor.bereaved) {
+      const record = this.#editor.inode(id);
+      if (record !== undefined && record.links > 0) this.#hints.add(record.parent, record.name, 0);
+    }
+    this.#editor.bereaved.clear();
   }
 
   #bringDown(item: Gone, now: number): void {

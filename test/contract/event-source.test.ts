@@ -69,9 +69,9 @@ for (const fileSystem of fileSystemTypes) {
             fileSystem,
             open: (fd, { smallQueue, ...options }) =>
               new FanotifySource(fd, {
+                nameOf: () => undefined,
                 ...options,
                 unlimitedQueue: smallQueue !== true,
-                nameOf: () => undefined,
               }),
             knowsPids: true,
             pairsRenames: true,
@@ -100,7 +100,7 @@ for (const fileSystem of fileSystemTypes) {
       describe('inotify', () => {
         eventSourceContract({
           fileSystem,
-          open: (fd) => new InotifySource(fd),
+          open: (fd, { nameOf }) => new InotifySource(fd, nameOf),
           knowsPids: false,
           pairsRenames: true,
           unlimitedQueue: false,

@@ -20,16 +20,23 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { type EventSource, Hint } from '../../src/kernel/event-source.ts';
-import { AT_FDCWD, check, RENAME_EXCHANGE, renameat2 } from '../../src/kernel/sys.ts';
+import { asName } from '../../src/core/name.ts';
+import { type EventSource, Hint, type NameOf } from '../../src/kernel/event-source.ts';
+import { AT_FDCWD, check, RENAME_EXCHANGE, renameat2, Stat, statx } from '../../src/kernel/sys.ts';
 import type { FileSystemType } from './filesystems.ts';
 import { type MountedFileSystem, mountFileSystem } from './filesystems.ts';
 import { Listener, TreeFollower } from './listener.ts';
 
+interface OpenOptions {
+  readonly ownPids?: ReadonlySet<number>;
+  readonly smallQueue?: boolean;
+  readonly nameOf?: NameOf;
+}
+
 export interface EventSourceContract {
   readonly fileSystem: FileSystemType;
   /** Opens the source under test on a root. `smallQueue`: with the kernel's own limit on the queue. */
-  open(rootFd: number, options: { ownPids?: ReadonlySet<number>; smallQueue?: boolean }): EventSource;
+  open(rootFd: number, options: OpenOptions): EventSource;
   /** Whether events name the process. */
   readonly knowsPids: boolean;
   /** Whether both names of a rename come as one event. */
@@ -59,11 +66,11 @@ export function eventSourceContract(contract: EventSourceContract): void {
   let opened: EventSource | undefined;
   let listener: Listener;
 
-  function open(options: { ownPids?: ReadonlySet<number>; smallQueue?: boolean } = {}): void {
+  function open(options: OpenOptions = {}): void {
     openAt(root, options);
   }
 
-  function openAt(path: string, options: { ownPids?: ReadonlySet<number>; smallQueue?: boolean } = {}): void {
+  function openAt(path: string, options: OpenOptions = {}): void {
     const fd = openSync(path, 'r');
     try {
       source = contract.open(fd, options);
@@ -92,6 +99,33 @@ export function eventSourceContract(contract: EventSourceContract): void {
     opened?.close();
     opened = undefined;
     rmSync(folder, { recursive: true });
+  });
+
+  test('a file that was added is told of under a name in a directory that was not, until it is removed', () => {
+    const outer = join(outside, 'outer');
+    writeFileSync(join(root, 'file'), 'x');
+    linkSync(join(root, 'file'), outer);
+    const known = asName('file');
+    const stat = new Stat();
+    check(statx(AT_FDCWD, outer, stat), 'statx');
+    const { dev, inoHigh, inoLow } = stat;
+    const isIt = (...inode: number[]): boolean => String(inode) === String([dev, inoHigh, inoLow]);
+    open({
+      nameOf: (...inode) =>
+        known !== undefined && isIt(...inode) ? { directory: rootTag, name: known } : undefined,
+    });
+    const fileTag = 9;
+    expect(listener.addFile(root, 'file', fileTag)).toBe(true);
+    appendFileSync(outer, 'more');
+    listener.untilHints(rootTag, 'file', modified | closedWrite);
+    chmodSync(outer, 0o600);
+    listener.untilHints(rootTag, 'file', attributes);
+    source.removeFile(fileTag);
+    listener.forget();
+    appendFileSync(outer, 'more');
+    writeFileSync(join(root, 'after'), '');
+    listener.untilHints(rootTag, 'after', appeared);
+    expect(listener.hints(rootTag, 'file')).toBe(0);
   });
 
   describe('a name', () => {

@@ -7,6 +7,7 @@ import {
   type ConditionEvent,
   type DirectoryTag,
   type EventSource,
+  type FileTag,
   Hint,
   type KernelEvent,
   type RenameEvent,
@@ -37,6 +38,17 @@ export class Listener {
     const fd = openSync(path, 'r');
     try {
       this.#source.add(fd, tag);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  /** Adds a file by the path of its directory, which was added, and a name in it. */
+  addFile(path: string, name: string, tag: FileTag): boolean {
+    const fd = openSync(path, 'r');
+    try {
+      // A test gives names.
+      return this.#source.addFile(fd, name as Name, tag);
     } finally {
       closeSync(fd);
     }

@@ -61,7 +61,14 @@ export class ReplicaPair implements Disposable {
     const root = bytesOfText(this.source);
     this.#rootFd = check(openat(AT_FDCWD, root, O_RDONLY | O_DIRECTORY), 'open');
     this.#store = TreeStore.open(state);
-    const source = { add: () => 0, remove: () => undefined, queued: () => 0, isDrained: true };
+    const source = {
+      add: () => 0,
+      remove: () => undefined,
+      addFile: () => false,
+      removeFile: () => undefined,
+      queued: () => 0,
+      isDrained: true,
+    };
     this.#recorder = new Recorder({ store: this.#store, rootFd: this.#rootFd, source });
     const isFirst = admitRoot(this.#store, this.#rootFd, root, true);
     this.#recorder.startScan(isFirst, true);

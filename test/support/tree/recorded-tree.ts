@@ -11,6 +11,7 @@ import type { ConditionEvent, EventSource, KernelEvent } from '../../../src/kern
 import { openEventSource } from '../../../src/kernel/open-event-source.ts';
 import * as sys from '../../../src/kernel/sys.ts';
 import { kindOf } from '../../../src/tree/attributes-of.ts';
+import { nameOf } from '../../../src/tree/name-of.ts';
 import { Recorder, type RecorderOptions } from '../../../src/tree/recorder.ts';
 import type { InodeRecord } from '../../../src/tree/records.ts';
 import { admitRoot } from '../../../src/tree/source-check.ts';
@@ -80,6 +81,7 @@ export class RecordedTree implements Disposable {
     this.#store = TreeStore.open(join(this.base, 'state'));
     this.#source = openEventSource({
       root: this.#rootFd,
+      nameOf: nameOf(this.#store),
       ...(options.monitor === undefined ? {} : { monitor: options.monitor }),
     }).source;
     this.#recorder = new Recorder({
