@@ -305,7 +305,7 @@ export class Look {
   }
 
   #noteNames(record: InodeRecord, directory: InodeId, dirfd: number, name: Name): void {
-    if (record.kind !== Kind.file) return;
+    if (record.kind === Kind.directory) return;
     if (this.#outerNames.seen(record, this.#stat.nlink, dirfd, name))
       this.#listener.recheck(directory, name, 0);
   }

@@ -1,6 +1,16 @@
 // Files with several names: what is done under a name that the records do not have is seen all the same.
 
-import { appendFileSync, chmodSync, linkSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  linkSync,
+  lutimesSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { setNote } from '../../test/support/set-note.ts';
@@ -48,6 +58,16 @@ describe.each(['fanotify', 'inotify'] as const)(
       renameSync(tree.at('f'), tree.at('g'));
       tree.settle();
       appendFileSync(outer, 'once more');
+      tree.settle();
+      expect(tree.differences()).toEqual([]);
+    });
+
+    test('a name outside of the tree, where it is a symbolic link', () => {
+      using tree = RecordedTree.settled({ monitor }, (at) => {
+        symlinkSync('nowhere', at('link'));
+        linkSync(at('link'), at('../outer'));
+      });
+      lutimesSync(join(tree.base, 'outer'), 1, 1);
       tree.settle();
       expect(tree.differences()).toEqual([]);
     });

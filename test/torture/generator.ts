@@ -207,18 +207,22 @@ export class Generator {
   }
 
   #special(): Operation {
-    const path = this.#newPath();
     const kind = this.#draw(10);
-    if (kind < 5) {
-      const from = this.#file();
-      this.#made(path, 'file');
-      return { do: 'link', from, path };
-    }
+    if (kind < 5) return this.#link();
+    const path = this.#newPath();
     this.#made(path, 'file');
     if (kind === 5) return { do: 'fifo', path };
     if (kind === 7) return { do: 'socket', path };
     if (kind === 6 && this.#options.root) return { do: 'device', path, minor: this.#draw(300) };
     return { do: 'symlink', path, target: linkTargets[this.#draw(linkTargets.length)] ?? 'a' };
+  }
+
+  /** Many of them outside of the tree, where what is done to the file has no event of ours. */
+  #link(): Operation {
+    const path = this.#draw(3) === 0 ? `/staging/${pickName((n) => this.#draw(n), false)}` : this.#newPath();
+    const from = this.#file();
+    this.#made(path, 'file');
+    return { do: 'link', from, path };
   }
 
   #attributes(): Operation {

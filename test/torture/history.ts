@@ -13,6 +13,7 @@ import { faults, homeOf, type PlannedFault, type Scene, takeSnapshot } from './f
 import type { HistoryPlan, RoundPlan } from './plan.ts';
 import { Reader } from './reader.ts';
 import { GrowthWatch } from './resources.ts';
+import { usesInotify } from './rows.ts';
 import { SshHost } from './ssh-host.ts';
 import { describeThreads } from './threads.ts';
 import { World } from './world.ts';
@@ -126,7 +127,9 @@ class History {
 
   async #writer(mode: 'operations' | 'publisher', n: number): Promise<Writer> {
     const { path, uid, versions } = this.#world;
-    const writer = await Writer.start({ world: path, uid, mode, seed: this.#plan.seed + n, versions });
+    const { seed, options } = this.#plan;
+    const outerNames = !usesInotify(options);
+    const writer = await Writer.start({ world: path, uid, mode, seed: seed + n, versions, outerNames });
     this.#closers.push(() => writer.close());
     return writer;
   }

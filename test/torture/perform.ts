@@ -224,8 +224,8 @@ function untar(path: ByteString, files: number, seed: number): void {
 }
 
 /**
- * What has names in the tree and outside of it, and is changed through an outer one, is changed where no event tells (docs/watch/event.md):
- * what is outside becomes a file of its own first.
+ * What has names in the tree and outside of it, and is changed through an outer one, is changed where inotify may tell of nothing
+ * (docs/decisions/0010): there, what is outside becomes a file of its own first.
  */
 function leaveTree(operation: Operation): void {
   const isChange = !['link', 'rename', 'unlink', 'rmdir', 'rmtree', 'pause'].includes(operation.do);
@@ -263,8 +263,8 @@ const renameFlags = { replace: 0, exchange: RENAME_EXCHANGE, noreplace: RENAME_N
 /** For local and experimental use (devices.txt): no driver answers, and the file system is mounted nodev besides. */
 const experimentalMajor = 60;
 
-function act(operation: Operation): void {
-  leaveTree(operation);
+function act(operation: Operation, outerNames: boolean): void {
+  if (!outerNames) leaveTree(operation);
   switch (operation.do) {
     case 'create':
       create(operation.path, operation.size, operation.seed);
@@ -374,10 +374,13 @@ function act(operation: Operation): void {
   }
 }
 
-/** Performs one operation; the error's code when it failed. */
-export function perform(operation: Operation): string | undefined {
+/**
+ * Performs one operation; the error's code when it failed.
+ * @param outerNames what is in the tree may be changed under names outside of it
+ */
+export function perform(operation: Operation, outerNames: boolean): string | undefined {
   try {
-    act(operation);
+    act(operation, outerNames);
     return undefined;
   } catch (error) {
     if (error instanceof Error && 'code' in error) return String(error.code);

@@ -23,6 +23,11 @@ export function inRow(options: TortureOptions, seed: number): TortureOptions {
   return { ...options, ...rows[seed % rows.length] };
 }
 
+/** Where inotify is all there is, or all that was asked for. */
+export function usesInotify({ fs, monitor, user }: TortureOptions): boolean {
+  return monitor === 'inotify' || fs === 'overlayfs' || user === 'nobody';
+}
+
 /** For tables: `ext4, nobody`. */
 export function rowName({ fs, monitor, user, transport }: TortureOptions): string {
   return [fs, monitor, user === 'root' ? undefined : user, transport === 'local' ? undefined : transport]

@@ -1,4 +1,4 @@
-// A writer's process: `writer-main WORLD UID MODE SEED VERSIONS`. Goes into the world (chroot), gives root up where it should, and
+// A writer's process: `writer-main WORLD UID MODE SEED VERSIONS OUTER-NAMES`. Goes into the world (chroot), gives root up where it should, and
 // then does what it is told over its IPC channel. MODE `operations` performs lists; `publisher` publishes until `stop`.
 
 import { fdatasyncSync, openSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { perform } from './perform.ts';
 import { Publisher } from './publisher.ts';
 import type { FromWriter, ToWriter } from './writer.ts';
 
-const [world = '', uid = '', mode = '', seed = '', versions = ''] = process.argv.slice(2);
+const [world = '', uid = '', mode = '', seed = '', versions = '', outerNames = ''] = process.argv.slice(2);
 const versionsFd = mode === 'publisher' ? openSync(versions, 'r+') : -1;
 if (versionsFd >= 0) fdatasyncSync(versionsFd);
 const entered = chroot(Buffer.from(world).toString('latin1'));
@@ -51,7 +51,7 @@ process.on('message', (message: ToWriter) => {
   else {
     const errors: Record<string, number> = {};
     for (const operation of message.operations) {
-      const error = perform(operation);
+      const error = perform(operation, outerNames === 'true');
       if (error !== undefined) errors[error] = (errors[error] ?? 0) + 1;
     }
     say({ type: 'done', performed: message.operations.length, errors });

@@ -23,6 +23,8 @@ export interface WriterSetup {
   readonly seed: number;
   /** The file in which the publisher tells its newest versions. */
   readonly versions: string;
+  /** See `perform`. */
+  readonly outerNames: boolean;
 }
 
 export class Writer {
@@ -40,7 +42,8 @@ export class Writer {
   }
 
   static async start(setup: WriterSetup): Promise<Writer> {
-    const args = [setup.world, String(setup.uid), setup.mode, String(setup.seed), setup.versions];
+    const { world, uid, mode, seed, versions, outerNames } = setup;
+    const args = [world, String(uid), mode, String(seed), versions, String(outerNames)];
     const main = fileURLToPath(new URL('writer-main.js', import.meta.url));
     const writer = new Writer(fork(main, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }));
     await writer.#answer();
