@@ -323,9 +323,13 @@ export class Contents {
   }
 }
 
-/** A file that was whole has been cut short, and whoever did that has not closed it yet: no content that anybody should see (I2). */
+/**
+ * A file that was whole has been cut short, or one that was empty is being filled, and whoever does that has not closed it yet: no content
+ * that anybody should see (I2).
+ */
 function isUnfinished(fd: number, now: FileState, whole: Pick<Attributes, 'size'>): boolean {
-  return now.size < whole.size && hasWriter(fd) === true;
+  const isBegun = now.size < whole.size || (whole.size === 0 && now.size > 0);
+  return isBegun && hasWriter(fd) === true;
 }
 
 function isInode(stat: sys.Stat, { inoLow, inoHigh, dev }: InodeRecord): boolean {

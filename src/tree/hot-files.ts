@@ -12,7 +12,7 @@ export interface HotFile {
   hints: number;
   /** A writer closed it under a name that it no longer has: it is complete as soon as it is found. */
   closed: boolean;
-  /** It is new, or shorter than it was: half of something, as long as its writer has not closed it. */
+  /** It is new, shorter than it was, or was empty: half of something, as long as its writer has not closed it. */
   isUnfinished: boolean;
   /** It is not due before, however quiet. */
   notBefore: number;

@@ -374,13 +374,14 @@ export class Look {
   /** Whether the content of a file in the tree is being changed, so that it is recorded later. */
   #isStillWritten(record: InodeRecord, directory: InodeId, name: Name, hints: number, now: number): boolean {
     if (record.kind !== Kind.file) return false;
-    const isShorter = this.#stat.size < record.size;
-    if (this.#hot.size === 0 && (hints & contentHints) !== Hint.modified && !isShorter) return false;
+    // What was made empty may be filled much later.
+    const isBegun = this.#stat.size < record.size || (record.size === 0 && this.#stat.size > 0);
+    if (this.#hot.size === 0 && (hints & contentHints) !== Hint.modified && !isBegun) return false;
     const key = this.#key();
     const hot = this.#hot.find(key);
     if ((hints & Hint.closedWrite) !== 0 || hot?.closed === true) {
-      if (isShorter && (hints & settled) === 0 && this.#uploads.isOpen(directory, name) === true) {
-        // It was cut short again, after it had been closed.
+      if (isBegun && (hints & settled) === 0 && this.#uploads.isOpen(directory, name) === true) {
+        // It was opened again after it had been closed.
         this.#hot.touch(key, directory, name, hints, now, true);
         return true;
       }
@@ -388,8 +389,9 @@ export class Look {
       if ((hints & Hint.closedWrite) === 0) this.bequeath(record.id, Hint.modified);
       return false;
     }
-    if (hot === undefined && (hints & Hint.modified) === 0) return false;
-    this.#hot.touch(key, directory, name, hints, now, isShorter);
+    // RACE: seen before the event of it was read, if it is begun: that, or its being closed, is told yet.
+    if (hot === undefined && (hints & Hint.modified) === 0 && !isBegun) return false;
+    this.#hot.touch(key, directory, name, hints, now, isBegun);
     return true;
   }
 
@@ -397,15 +399,17 @@ export class Look {
   #isBeingMade(directory: InodeId, name: Name, hints: number, now: number): boolean {
     const key = this.#key();
     const hot = this.#hot.find(key);
-    const isComplete = (hints & Hint.closedWrite) !== 0 || hot?.closed === true || this.#stat.nlink > 1;
+    const isClosed = (hints & Hint.closedWrite) !== 0 || hot?.closed === true;
+    const isComplete = isClosed || this.#stat.nlink > 1;
     const isWritten =
       hot !== undefined || ((hints & Hint.moved) === 0 && (hints & (Hint.appeared | Hint.modified)) !== 0);
     const isHeld = isWritten && !isComplete;
     // Linked into place, as git and mail servers do it: nobody has written to it under this name.
     const isUntouched = hot === undefined && (hints & contentHints) === 0;
-    // What has left the name in this round may be what was closed, or moved.
-    const isAmbiguous = (hints & (hasChangedHands | settled)) === hasChangedHands;
-    const isDoubtful = isHeld ? isUntouched : isAmbiguous;
+    // What was closed may have been opened again: made, closed, and written to from then on. What has left the name in this round may be
+    // what was moved there.
+    const isAmbiguous = isClosed || (hints & hasChangedHands) === hasChangedHands;
+    const isDoubtful = isHeld ? isUntouched : isAmbiguous && (hints & settled) === 0;
     const isOpen = isDoubtful ? this.#uploads.isOpen(directory, name) : undefined;
     if (!(isOpen ?? isHeld)) {
       if (hot !== undefined) this.#hot.forget(hot);

@@ -1,6 +1,7 @@
 // What is half of something is not recorded while its writer has it open (I2); a log is.
 
 import {
+  chmodSync,
   closeSync,
   ftruncateSync,
   linkSync,
@@ -138,6 +139,52 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
       expect(tree.recordOf('name')?.size).toBe(13);
     },
   );
+
+  test('a new file that was closed and is being written to again is left alone until it is closed again', () => {
+    using tree = started();
+    const path = join(tree.root, 'upload');
+    writeFileSync(path, '');
+    const fd = openSync(path, 'w');
+    writeSync(fd, 'half');
+    tree.settle();
+    expect(tree.recordOf('upload')?.size).toBeUndefined();
+    writeSync(fd, ' and half');
+    closeSync(fd);
+    tree.settle();
+    expect(tree.recordOf('upload')?.size).toBe(13);
+  });
+
+  test('a file that was made empty, closed and recorded is an upload when it is filled; a log is not', () => {
+    using tree = started();
+    for (const file of ['page', 'log']) writeFileSync(join(tree.root, file), '');
+    tree.settle();
+    expect(tree.recordOf('page')?.size).toBe(0);
+    const page = openSync(join(tree.root, 'page'), 'w');
+    const log = openSync(join(tree.root, 'log'), 'a');
+    for (const fd of [page, log]) writeSync(fd, 'half');
+    tree.settle();
+    expect(tree.recordOf('page')?.size).toBe(0);
+    expect(tree.recordOf('log')?.size).toBe(4);
+    for (const fd of [page, log]) closeSync(fd);
+    tree.settle();
+    expect(tree.recordOf('page')?.size).toBe(4);
+  });
+
+  test('an upload over a file is left alone where its attributes are told before its content', () => {
+    using tree = started();
+    const path = join(tree.root, 'page');
+    writeFileSync(path, 'what was there');
+    tree.settle();
+    const fd = openSync(path, 'w');
+    writeSync(fd, 'half');
+    tree.source.read();
+    chmodSync(path, 0o600);
+    tree.settle();
+    expect(tree.recordOf('page')?.size).toBe(14);
+    closeSync(fd);
+    tree.settle();
+    expect(tree.recordOf('page')).toMatchObject({ size: 4, mode: 0o600 });
+  });
 
   test('a file that is uploaded twice in one round, the second time not to its end, stays what it was', () => {
     using tree = started();

@@ -1,4 +1,4 @@
-// Files that are not whole yet: new or cut short, and still open. An upload is held back until it is closed (I2); a log, which is
+// Files that are not whole yet: new (or empty so far) or cut short, and still open. An upload is held back until it is closed (I2); a log, which is
 // written to at its end and never closed, is not.
 
 import type { InodeId } from '../core/attributes.ts';
