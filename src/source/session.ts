@@ -27,6 +27,7 @@ import type { Contents } from './contents.ts';
 import { InFlight } from './in-flight.ts';
 import { OwedContents } from './owed.ts';
 import { ReconcileWalk } from './reconcile-walk.ts';
+import { type Standing, StandingOfReplica } from './standing.ts';
 import { Streams } from './streams.ts';
 import { UnreadAttributes } from './unread-attributes.ts';
 import type { TreeView } from './view.ts';
@@ -42,18 +43,10 @@ export interface SessionOptions {
   readonly bandwidth?: number | undefined;
 }
 
-/** How far a replica is, for status, lag and the barrier. */
-export interface SessionProgress {
+export interface SessionProgress extends Standing {
   readonly type: 'progress';
-  /** Everything up to here is visible on the replica; contents that it still owes count. */
-  readonly applied: Seq;
-  readonly durable: Seq;
   /** The source's head as this session last saw it. */
   readonly head: Seq;
-  readonly owedFiles: number;
-  /** Totals of this session, as the replica counts them. */
-  readonly files: number;
-  readonly bytes: number;
   readonly reconciling: boolean;
 }
 
@@ -109,22 +102,14 @@ export class Session {
 
   #phase: 'hello' | 'reconciling' | 'live' = 'hello';
   #walk: ReconcileWalk | undefined;
-  /**
-   * What a replica that lacks folders had applied when it asked for them: it is no further before it has them. Bytes sent by the end of
-   * that listing, once it has ended.
-   */
-  #lacking: { readonly applied: Seq; readonly durable: Seq; listedAt: number | undefined } | undefined;
   /** The last batch of the journal was complete. */
   #isComplete = false;
-  #applied: Seq = 0;
-  #durable: Seq = 0;
-  #files = 0;
-  #bytes = 0;
   /** The replica's root held nothing when it came. */
   #isEmpty = false;
   readonly #inFlight = new InFlight();
   readonly #owed = new OwedContents();
   readonly #unread = new UnreadAttributes();
+  readonly #standing = new StandingOfReplica(this.#owed, this.#unread);
   /** Listed without its extended attributes: a file comes once more, whole; anything else is read again in a moment. */
   readonly #moved = (record: InodeRecord): void => {
     if (record.kind === Kind.file) this.#owe(record.id, record.seq, true);
@@ -298,8 +283,7 @@ export class Session {
     if (resumes) {
       this.#phase = 'live';
       this.#builder.startAt(state.cursor);
-      this.#applied = state.cursor;
-      this.#durable = state.cursor;
+      this.#standing.startAt(state.cursor);
       for (const one of state.pending) {
         const record = view.inode(one.id);
         if (record !== undefined && record.kind !== Kind.file) {
@@ -333,9 +317,7 @@ export class Session {
     }
     const directory = wants.missing[0];
     if (directory !== undefined) {
-      // It comes before the acknowledgement of what it was found out by.
-      this.#lacking ??= { applied: this.#applied, durable: this.#durable, listedAt: undefined };
-      this.#lacking.listedAt = undefined;
+      this.#standing.lacksFolders();
       this.#walk ??= new ReconcileWalk(this.#view, this.#contents, {
         empty: false,
         from: directory,
@@ -346,28 +328,20 @@ export class Session {
   }
 
   #acked(ack: Ack): void {
-    this.#applied = Math.max(this.#applied, ack.applied);
-    this.#durable = Math.max(this.#durable, ack.durable);
-    this.#files = ack.files;
-    this.#bytes = ack.bytes;
+    this.#standing.acked(ack);
     this.#inFlight.consumed(ack.consumed, performance.now());
     this.#owed.consumed(ack.consumed);
     this.#unread.consumed(ack.consumed);
     this.#streams.consumed(ack.consumed);
-    if (ack.consumed >= (this.#lacking?.listedAt ?? Infinity)) this.#lacking = undefined;
     this.#progress();
   }
 
   #progress(): void {
-    const { applied, durable } = this.#lacking ?? { applied: this.#applied, durable: this.#durable };
+    const { head } = this.#view;
     this.#out.event({
       type: 'progress',
-      applied: this.#unread.contiguous(this.#owed.contiguous(applied)),
-      durable: this.#unread.contiguous(this.#owed.contiguous(durable)),
-      head: this.#view.head,
-      owedFiles: this.#owed.unconfirmed,
-      files: this.#files,
-      bytes: this.#bytes,
+      ...this.#standing.now,
+      head,
       reconciling: this.#phase === 'reconciling',
     });
   }
@@ -398,7 +372,7 @@ export class Session {
         this.#view.releaseMemory();
         this.#send({ type: 'reconciled', seq: this.#phase === 'reconciling' ? walk.seq : walk.passSeq });
         if (this.#phase !== 'reconciling') {
-          if (this.#lacking !== undefined) this.#lacking.listedAt = this.#inFlight.sentBytes;
+          this.#standing.listed(this.#inFlight.sentBytes);
           return true;
         }
         this.#phase = 'live';
