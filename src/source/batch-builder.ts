@@ -217,9 +217,9 @@ export class BatchBuilder {
       }
       if (read.kind === 'problem') this.#report(read.problem);
       const owed = this.#owed.add(id, record.seq, record.contentSeq, isKnown);
-      if (read.kind === 'problem') this.#owed.block(owed);
+      if (read.kind === 'problem') this.#owed.waitFor(owed, 'record');
       else owed.notBefore = performance.now() + unstableRetryMs;
-      if (read.kind === 'unfinished') owed.isUploaded = true;
+      if (read.kind === 'unfinished') this.#owed.waitFor(owed, 'upload');
     } else this.#owed.add(id, record.seq, record.contentSeq, isKnown);
     building.changes.push({ type: 'pending', id });
     building.bytes += changeBytes;
@@ -240,7 +240,7 @@ export class BatchBuilder {
     }
     // A name comes with the content that it had when it was given (I2), unless nobody can read that.
     const owed = this.#owed.get(id);
-    if (owed !== undefined && !(owed.blocked && isKnown)) {
+    if (owed !== undefined && !(owed.waitsFor === 'record' && isKnown)) {
       // Where it is now it may hold still: a file that was saved under another name and renamed is read once more at once.
       owed.notBefore = 0;
       return;

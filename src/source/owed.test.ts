@@ -25,18 +25,30 @@ describe('OwedContents', () => {
   it('waits for nothing that cannot be read, until its record has changed', () => {
     const owed = new OwedContents();
     const one = owed.add(1, 10, 10, true);
-    owed.block(one);
-    owed.block(one);
+    owed.waitFor(one, 'record');
+    owed.waitFor(one, 'record');
     expect(owed.contiguous(20)).toBe(20);
     expect(owed.unconfirmed).toBe(0);
     expect(owed.next(0)).toBeUndefined();
     owed.add(1, 15, 15, true);
     expect(owed.contiguous(20)).toBe(9);
     expect(owed.unconfirmed).toBe(1);
-    owed.block(one);
+    owed.waitFor(one, 'record');
     owed.drop(1);
     expect(owed.contiguous(20)).toBe(20);
     expect(owed.size).toBe(0);
+  });
+
+  it('has nobody wait for an upload, and tries now and then whether it is whole', () => {
+    const owed = new OwedContents();
+    const one = owed.add(1, 10, 10, true);
+    owed.waitFor(one, 'upload');
+    expect([owed.contiguous(20), owed.unconfirmed]).toEqual([20, 0]);
+    expect(owed.next(0)).toBe(one);
+    // Its mode has changed: that is no other content.
+    expect(owed.add(1, 15, 10, true).waitsFor).toBe('upload');
+    owed.waitFor(one, 'turn');
+    expect([owed.contiguous(20), owed.unconfirmed]).toEqual([9, 1]);
   });
 
   it('has nobody wake up for what no transfer is free for', () => {

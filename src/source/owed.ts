@@ -31,11 +31,15 @@ export interface Owed {
   firstTriedAt: number | undefined;
   /** For as long as it was not found where it is recorded. */
   missing: Missing | undefined;
-  /** The content that was recorded was found being replaced by an upload: it is waited for, until it is whole or recorded anew. */
-  isUploaded: boolean;
-  /** It could not be read (a problem was reported): waits for a change of its record. */
-  readonly blocked: boolean;
+  readonly waitsFor: WaitsFor;
 }
+
+/**
+ * What an owed content waits for before it can be sent. `turn`: nothing else. `record`: it could not be read (a problem was reported), and is
+ * not tried again before its record changes. `upload`: it was found being replaced, and is tried now and then until what replaces it is
+ * whole, or recorded. But for its turn nobody else waits for it.
+ */
+export type WaitsFor = 'turn' | 'record' | 'upload';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -43,17 +47,18 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export class OwedContents {
   readonly #owed = new Map<InodeId, Mutable<Owed>>();
   readonly #open = new Set<Owed>();
-  /** What is owed and not blocked, and what was handed over. */
+  /** What is owed and waits for its turn, and what was handed over. */
   readonly #unconfirmed = new Unconfirmed();
-  #blocked = 0;
+  /** How many wait for something else. */
+  #excused = 0;
 
   get size(): number {
     return this.#owed.size;
   }
 
-  /** Files owed that can be read, and files handed over that the replica has not consumed yet. */
+  /** Files owed that wait for their turn only, and files handed over that the replica has not consumed yet. */
   get unconfirmed(): number {
-    return this.#owed.size - this.#blocked + this.#unconfirmed.sentCount;
+    return this.#owed.size - this.#excused + this.#unconfirmed.sentCount;
   }
 
   get(id: InodeId): Owed | undefined {
@@ -66,12 +71,12 @@ export class OwedContents {
 
   /**
    * Owes the id from now on. There is news of it: what is owed already is tried again at once, and starts over when its content
-   * has a new version.
+   * has a new version. What waits for an upload goes on waiting if it has not.
    */
   add(id: InodeId, since: Seq, contentSeq: Seq, mayHaveOlder: boolean, offset = 0): Owed {
     const known = this.#owed.get(id);
     if (known !== undefined) {
-      this.#unblock(known);
+      if (known.waitsFor === 'record') this.waitFor(known, 'turn');
       known.notBefore = 0;
       return known;
     }
@@ -87,28 +92,23 @@ export class OwedContents {
       notBefore: 0,
       firstTriedAt: undefined,
       missing: undefined,
-      isUploaded: false,
-      blocked: false,
+      waitsFor: 'turn',
     };
     this.#owed.set(id, owed);
     this.#unconfirmed.owe(since);
     return owed;
   }
 
-  /** It cannot be read until its record changes: nobody waits for it. */
-  block({ id }: Owed): void {
+  waitFor({ id }: Owed, what: WaitsFor): void {
     const owed = this.#owed.get(id);
-    if (owed === undefined || owed.blocked) return;
-    owed.blocked = true;
-    this.#blocked += 1;
-    this.#unconfirmed.settle(owed.since);
-  }
-
-  #unblock(owed: Mutable<Owed>): void {
-    if (!owed.blocked) return;
-    owed.blocked = false;
-    this.#blocked -= 1;
-    this.#unconfirmed.owe(owed.since);
+    if (owed === undefined) return;
+    const wasExcused = owed.waitsFor !== 'turn';
+    const isExcused = what !== 'turn';
+    owed.waitsFor = what;
+    if (wasExcused === isExcused) return;
+    this.#excused += isExcused ? 1 : -1;
+    if (isExcused) this.#unconfirmed.settle(owed.since);
+    else this.#unconfirmed.owe(owed.since);
   }
 
   /**
@@ -118,7 +118,7 @@ export class OwedContents {
   next(now: number): Owed | undefined {
     if (this.#open.size < maxTransfers) {
       for (const owed of this.#owed.values()) {
-        if (owed.transfer !== undefined || owed.blocked || owed.notBefore > now) continue;
+        if (owed.transfer !== undefined || owed.waitsFor === 'record' || owed.notBefore > now) continue;
         this.#owed.delete(owed.id);
         this.#owed.set(owed.id, owed);
         return owed;
@@ -157,8 +157,8 @@ export class OwedContents {
     if (this.#open.size >= maxTransfers) return undefined;
     let at: number | undefined;
     for (const owed of this.#owed.values()) {
-      if (!owed.blocked && owed.transfer === undefined && (at === undefined || owed.notBefore < at))
-        at = owed.notBefore;
+      const mayBeTried = owed.waitsFor !== 'record' && owed.transfer === undefined;
+      if (mayBeTried && (at === undefined || owed.notBefore < at)) at = owed.notBefore;
     }
     return at;
   }
@@ -174,7 +174,7 @@ export class OwedContents {
   drop(id: InodeId): void {
     const owed = this.#owed.get(id);
     if (owed === undefined) return;
-    this.#unblock(owed);
+    this.waitFor(owed, 'turn');
     this.#unconfirmed.settle(owed.since);
     this.close(owed);
     this.#owed.delete(id);

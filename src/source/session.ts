@@ -157,7 +157,7 @@ export class Session {
           this.#sendExtra(changes);
         },
         report,
-        blocked: () => {
+        excused: () => {
           this.#progress();
         },
         gone: (id) => {

@@ -44,8 +44,8 @@ export interface StreamsOutput {
   /** Sends a batch that does not move the session's position. */
   sendExtra(changes: readonly Change[]): void;
   report(problem: Problem): void;
-  /** Nobody waits for this one any more: it cannot be read. */
-  blocked(): void;
+  /** Nobody waits for one of them any more: it cannot be read, or not before an upload is whole. */
+  excused(): void;
   /** It has left the tree together with a folder, which is all that the journal tells of. */
   gone(id: InodeId): void;
   /** It has not been where it is recorded for so long that no event will tell why. */
@@ -151,17 +151,16 @@ export class Streams {
     this.#owed.close(owed);
     if (owed.contentSeq !== record.contentSeq) {
       owed.offset = 0;
-      owed.isUploaded = false;
+      this.#owed.waitFor(owed, 'turn');
     }
     owed.contentSeq = record.contentSeq;
-    const opened = this.#contents.open(record, owed.isUploaded);
+    const opened = this.#contents.open(record, owed.waitsFor === 'upload');
     if (opened.kind === 'problem') {
       this.#out.report(opened.problem);
-      this.#owed.block(owed);
+      this.#owed.waitFor(owed, 'record');
       // Names that were held back for the content.
       if (owed.mayHaveOlder) this.#out.sendExtra(this.#builder.withNames([], record));
-      // Nobody waits for what cannot be had.
-      this.#out.blocked();
+      this.#out.excused();
       return undefined;
     }
     if (opened.kind === 'unfinished') {
@@ -175,6 +174,7 @@ export class Streams {
       return undefined;
     }
     owed.missing = undefined;
+    this.#owed.waitFor(owed, 'turn');
     const transfer = new Transfer(this.#contents, this.#ledger, {
       id: owed.id,
       contentSeq: record.contentSeq,
@@ -208,8 +208,10 @@ export class Streams {
   /** An upload may take as long as it likes (docs/decisions/0009): no patience is lost. */
   #awaitUpload(owed: Owed, now: number): void {
     this.#startOver(owed, now);
-    owed.isUploaded = true;
     owed.firstTriedAt = undefined;
+    if (owed.waitsFor === 'upload') return;
+    this.#owed.waitFor(owed, 'upload');
+    this.#out.excused();
   }
 
   /** Everything is out: if the file held still meanwhile, its inode and names follow. */

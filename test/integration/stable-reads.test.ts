@@ -111,13 +111,16 @@ test.each([5000, 500_000])(
     onTestFinished(() => {
       vi.useRealTimers();
     });
-    const { problems } = pair.connect({}, undefined, () => {
+    const { problems, events } = pair.connect({}, undefined, () => {
       // It is longer now than what it replaces, and is tried again.
       upload.goOn(size + 1000);
       vi.advanceTimersByTime(unstableRetryMs + 1);
       return true;
     });
     expect(problems).toEqual([]);
+    // Nobody waits for an upload.
+    const last = events.findLast((event) => event.type === 'progress');
+    expect(last).toMatchObject({ owedFiles: 0, applied: last?.head });
     expect(fs.readFileSync(join(pair.replica, 'page')).equals(version(1, size))).toBe(true);
     upload.end();
     expectEqual(pair);
