@@ -28,6 +28,7 @@ export class FamProcess {
   log = '';
   /** Ends that nobody asked for. */
   readonly surprises: string[] = [];
+  #isOver = false;
   #asked = false;
 
   constructor(setup: FamSetup) {
@@ -44,7 +45,7 @@ export class FamProcess {
   }
 
   start(env: Readonly<Record<string, string>> = {}): void {
-    if (this.isRunning) return;
+    if (this.isRunning || this.#isOver) return;
     const { source, destinations, state, uid, rsh, monitor } = this.#setup;
     const args = [
       'mirror',
@@ -96,6 +97,12 @@ export class FamProcess {
     }, 30_000);
     await exit;
     clearTimeout(timer);
+  }
+
+  /** Ends it for good: a history that is abandoned goes on for a moment, and may want to start it again. */
+  async close(): Promise<void> {
+    this.#isOver = true;
+    await this.end('SIGKILL');
   }
 
   /** Agents of one replica (by its number), whoever started them; our readers are not. */

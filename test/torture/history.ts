@@ -149,7 +149,7 @@ class History {
   }
 
   async #endFam(fam: FamProcess): Promise<void> {
-    await fam.end('SIGKILL');
+    await fam.close();
     kill(fam.agents(), 'SIGKILL');
     await fam.agentsGone();
   }
