@@ -73,7 +73,7 @@ export class FanotifyMarks {
   /** False: its file system is not marked, or has no handles. */
   addFile(dirfd: number, name: Name, tag: FileTag): boolean {
     if (this.#handle.load(dirfd, name, 0) < 0) return false;
-    const fileSystem = this.#byMount.get(this.#handle.mountId);
+    const fileSystem = this.#markedOn(this.#handle.mountId);
     fileSystem?.files.set(this.#handle.words, 0, tag);
     return fileSystem !== undefined;
   }
@@ -130,17 +130,24 @@ export class FanotifyMarks {
   #fileSystemOf(fd: number): MarkedFileSystem {
     check(this.#handle.load(fd, '', AT_EMPTY_PATH), 'name_to_handle_at');
     const mountId = this.#handle.mountId;
-    const known = this.#byMount.get(mountId);
+    const known = this.#markedOn(mountId);
     if (known !== undefined) return known;
     const device = this.#deviceOf(mountId);
     if (device === undefined) throw new SysError(EINVAL, 'find the mount of', procPath(fd));
-    let fileSystem = this.#fileSystems.find((other) => other.device === device);
-    if (fileSystem === undefined) {
-      fileSystem = { device, fsid: this.#mark(fd), table: new HandleTable(), files: new HandleTable() };
-      this.#fileSystems.push(fileSystem);
-    }
+    const fileSystem = { device, fsid: this.#mark(fd), table: new HandleTable(), files: new HandleTable() };
+    this.#fileSystems.push(fileSystem);
     this.#byMount.set(mountId, fileSystem);
     return fileSystem;
+  }
+
+  /** The file system that the mount shows, if it is marked. */
+  #markedOn(mountId: number): MarkedFileSystem | undefined {
+    const known = this.#byMount.get(mountId);
+    if (known !== undefined) return known;
+    const device = this.#deviceOf(mountId);
+    const marked = device === undefined ? undefined : this.#fileSystems.find((one) => one.device === device);
+    if (marked !== undefined) this.#byMount.set(mountId, marked);
+    return marked;
   }
 
   /** Marks the directory's file system; the fsid that its events will carry. */

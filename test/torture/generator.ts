@@ -217,12 +217,16 @@ export class Generator {
     return { do: 'symlink', path, target: linkTargets[this.#draw(linkTargets.length)] ?? 'a' };
   }
 
-  /** Many of them outside of the tree, where what is done to the file has no event of ours. */
   #link(): Operation {
-    const path = this.#draw(3) === 0 ? `/staging/${pickName((n) => this.#draw(n), false)}` : this.#newPath();
     const from = this.#file();
+    if (this.#draw(3) > 0) {
+      const path = this.#newPath();
+      this.#made(path, 'file');
+      return { do: 'link', from, path };
+    }
+    const path = `/staging/${pickName((n) => this.#draw(n), false)}`;
     this.#made(path, 'file');
-    return { do: 'link', from, path };
+    return { do: 'outer', from, path, pauseMs: this.#of([0, 0, 5, 50]), seed: this.#seed() };
   }
 
   #attributes(): Operation {

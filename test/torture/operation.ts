@@ -38,6 +38,14 @@ export type Operation =
       readonly how: 'replace' | 'exchange' | 'noreplace';
     }
   | { readonly do: 'link'; readonly from: ByteString; readonly path: ByteString }
+  /** A link outside of the tree, and `pauseMs` later a change through it. */
+  | {
+      readonly do: 'outer';
+      readonly from: ByteString;
+      readonly path: ByteString;
+      readonly pauseMs: number;
+      readonly seed: number;
+    }
   | { readonly do: 'unlink' | 'rmdir' | 'rmtree' | 'mkdirs' | 'fifo' | 'socket'; readonly path: ByteString }
   | { readonly do: 'symlink'; readonly path: ByteString; readonly target: ByteString }
   | { readonly do: 'device'; readonly path: ByteString; readonly minor: number }

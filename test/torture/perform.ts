@@ -228,7 +228,7 @@ function untar(path: ByteString, files: number, seed: number): void {
  * (docs/decisions/0010): there, what is outside becomes a file of its own first.
  */
 function leaveTree(operation: Operation): void {
-  const isChange = !['link', 'rename', 'unlink', 'rmdir', 'rmtree', 'pause'].includes(operation.do);
+  const isChange = !['link', 'outer', 'rename', 'unlink', 'rmdir', 'rmtree', 'pause'].includes(operation.do);
   if (!isChange || !('path' in operation)) return;
   const slash = operation.path.lastIndexOf('/');
   const folder = realPath(operation.path.slice(0, slash) || '/');
@@ -257,6 +257,20 @@ function detach(path: ByteString): void {
   const own = `${path.slice(0, path.lastIndexOf('/'))}/.own-${process.pid}`;
   copyFileSync(bytes(path), bytes(own));
   renameSync(bytes(own), bytes(path));
+}
+
+function changeThrough(path: ByteString, pauseMs: number, seed: number): void {
+  sleep(pauseMs);
+  switch (seed % 3) {
+    case 0:
+      must(setxattr(path, 'user.n1', contentOf(seed, 20)));
+      break;
+    case 1:
+      must(utimensat(AT_FDCWD, path, 1_300_000_000 + (seed % 1000), seed % 1e9));
+      break;
+    default:
+      withFile(path, O_WRONLY | O_APPEND, (fd) => writeSync(fd, contentOf(seed, 500)));
+  }
 }
 
 const renameFlags = { replace: 0, exchange: RENAME_EXCHANGE, noreplace: RENAME_NOREPLACE } as const;
@@ -306,6 +320,10 @@ function act(operation: Operation, outerNames: boolean): void {
       break;
     case 'link':
       linkSync(bytes(operation.from), bytes(operation.path));
+      break;
+    case 'outer':
+      linkSync(bytes(operation.from), bytes(operation.path));
+      if (outerNames) changeThrough(operation.path, operation.pauseMs, operation.seed);
       break;
     case 'unlink':
       unlinkSync(bytes(operation.path));
