@@ -409,10 +409,14 @@ export class Look {
     // What was closed may have been opened again: made, closed, and written to from then on. What has left the name in this round may be
     // what was moved there.
     const isAmbiguous = isClosed || (hints & hasChangedHands) === hasChangedHands;
-    const isDoubtful = isHeld ? isUntouched : isAmbiguous && (hints & settled) === 0;
+    const mayBeOpen = this.#stat.nlink === 1 && (hints & settled) === 0;
+    const isDoubtful = isHeld ? isUntouched : isAmbiguous && mayBeOpen;
     const isOpen = isDoubtful ? this.#uploads.isOpen(directory, name) : undefined;
     if (!(isOpen ?? isHeld)) {
-      if (hot !== undefined) this.#hot.forget(hot);
+      if (hot === undefined) return false;
+      this.#hot.forget(hot);
+      // The name under which it was held may still be one of its names.
+      this.#listener.recheck(hot.directory, hot.name, 0);
       return false;
     }
     this.#hot.touch(key, directory, name, hints, now, true);

@@ -274,13 +274,17 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
         });
         const outside = join(tree.base, 'outside');
         mkdirSync(outside);
+        using writers = new Writers();
         const snapshots: { cursor: number; replica: Replica; versions: Map<string, string> }[] = [];
         let last = 'a';
         for (const given of operations) {
           const op = 'at' in given && given.at === lastPlace ? { ...given, at: last } : given;
           if ('at' in op) last = 'to' in op ? op.to : op.at;
-          if (op.kind === 'settle') {
+          if (isWriting(op)) writers.perform(tree.root, op);
+          else if (op.kind === 'settle') {
             tree.settle();
+            // What is being uploaded is recorded later.
+            if (writers.areAtWork) continue;
             expect(tree.differences()).toEqual([]);
             snapshots.push({ cursor: tree.store.head, replica: replicaOf(tree), versions: versionsOf(tree) });
           } else if (op.kind === 'turn') tree.turn();
@@ -299,6 +303,7 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
             }
           }
         }
+        writers.endAll();
         tree.settle();
         expect(tree.differences()).toEqual([]);
         const now = replicaOf(tree);
@@ -372,7 +377,9 @@ type Change =
     }
   | { kind: 'rename' | 'link' | 'exchange'; at: string; to: string }
   | { kind: 'out' | 'in' | 'linkOut' | 'appendOut'; at: string; slot: number };
-type Operation = Change | { kind: 'turn' | 'feed' | 'step' | 'settle' | 'restart' };
+/** A writer that keeps a file open. */
+type Writing = { kind: 'open' | 'begin'; at: string; slot: number } | { kind: 'goOn' | 'end'; slot: number };
+type Operation = Change | Writing | { kind: 'turn' | 'feed' | 'step' | 'settle' | 'restart' };
 
 const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ kind: fc.constantFrom('write', 'mkdir', 'rm', 'append'), at: path }) },
@@ -390,6 +397,8 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({ kind: fc.constantFrom('linkOut', 'appendOut'), at: path, slot: fc.nat(2) }),
   },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('open', 'begin'), at: path, slot: fc.nat(1) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('goOn', 'end'), slot: fc.nat(1) }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom('turn', 'feed', 'step', 'settle') }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart') }) },
 ) as fc.Arbitrary<Operation>;
@@ -404,6 +413,48 @@ function put(path: string, flags: number, text: string): void {
   } finally {
     closeSync(fd);
   }
+}
+
+/** Writers at work, by slot. */
+class Writers implements Disposable {
+  readonly #open = new Map<number, number>();
+
+  get areAtWork(): boolean {
+    return this.#open.size > 0;
+  }
+
+  perform(root: string, op: Writing): void {
+    try {
+      if (op.kind === 'open' || op.kind === 'begin') {
+        this.#end(op.slot);
+        const flags = op.kind === 'open' ? writeFlags : writeFlags | constants.O_TRUNC;
+        this.#open.set(op.slot, openSync(join(root, op.at), flags));
+      }
+      const fd = this.#open.get(op.slot);
+      if (op.kind === 'end') this.#end(op.slot);
+      else if (fd !== undefined) writeSync(fd, `${Math.random()}`);
+    } catch (error) {
+      if (!(error instanceof Error && 'errno' in error)) throw error;
+    }
+  }
+
+  #end(slot: number): void {
+    const fd = this.#open.get(slot);
+    this.#open.delete(slot);
+    if (fd !== undefined) closeSync(fd);
+  }
+
+  endAll(): void {
+    for (const slot of [...this.#open.keys()]) this.#end(slot);
+  }
+
+  [Symbol.dispose](): void {
+    this.endAll();
+  }
+}
+
+function isWriting(op: Operation): op is Writing {
+  return op.kind === 'open' || op.kind === 'begin' || op.kind === 'goOn' || op.kind === 'end';
 }
 
 /** Does it if it can be done; what the kernel refuses is no operation. */

@@ -154,6 +154,19 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     expect(tree.recordOf('upload')?.size).toBe(13);
   });
 
+  test('a new file that has several names by now is recorded under each, whoever writes to it', () => {
+    using tree = started();
+    for (const name of ['a', 'c']) writeFileSync(join(tree.root, name), 'x');
+    linkSync(join(tree.root, 'a'), join(tree.root, 'b'));
+    const fds = ['b', 'c'].map((name) => openSync(join(tree.root, name), 'r+'));
+    tree.settle();
+    linkSync(join(tree.root, 'c'), join(tree.root, 'd'));
+    tree.settle();
+    for (const fd of fds) closeSync(fd);
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+  });
+
   test('a file that was made empty, closed and recorded is an upload when it is filled; a log is not', () => {
     using tree = started();
     for (const file of ['page', 'log']) writeFileSync(join(tree.root, file), '');
