@@ -5,6 +5,7 @@ import * as z from 'zod/mini';
 import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import { asName, type ByteString, type Name } from '../core/name.ts';
 import type { NewInode } from './attributes-of.ts';
+import { maxDepth } from './directories.ts';
 import { LostNames } from './lost-names.ts';
 import type { EntryRecord, InodeRecord } from './records.ts';
 import type { TreeStore } from './store.ts';
@@ -15,7 +16,7 @@ interface Draft {
   readonly stored: InodeRecord | undefined;
 }
 
-/** Meta: inodes without a name that may still be found under another one; absent when there are none. */
+/** Meta: inodes without a name that may still be found under another one, and directories below themselves; absent when there are none. */
 const orphansKey = 'editor/orphans';
 const orphanList = z.array(z.int());
 
@@ -36,6 +37,8 @@ export class TreeEditor {
   #orphansStored = false;
   /** Directories that in this round had no name or several, for a moment at least. */
   readonly #unplaced = new Set<InodeId>();
+  /** Directories that were found below themselves, since one in between has moved and nobody has seen yet where to. */
+  readonly #looped = new Set<InodeId>();
   /** Seq for everything new during the first scan; undefined: each change its own. */
   #base: Seq | undefined;
   readonly lostNames = new LostNames();
@@ -48,7 +51,7 @@ export class TreeEditor {
     this.#store = store;
   }
 
-  /** Orphans that a killed predecessor left: to be called once at start. */
+  /** Orphans and loops that a killed predecessor left: to be called once at start. */
   adoptOrphans(): void {
     const ids = this.#store.meta(orphansKey, orphanList) ?? [];
     this.#orphansStored = ids.length > 0;
@@ -58,6 +61,7 @@ export class TreeEditor {
       const names = this.#store
         .namesOf(id, record)
         .filter((n) => this.#store.entry(n.parent, n.name)?.id === id);
+      if (this.#isBelow(record.parent, id)) this.#looped.add(id);
       if (names.length === 0) {
         this.replace({ ...record, links: 0 });
         this.#orphans.add(id);
@@ -69,6 +73,31 @@ export class TreeEditor {
   /** Directories that have lost their last name in this round. */
   get homeless(): InodeId[] {
     return [...this.#unplaced].filter((id) => this.#orphans.has(id));
+  }
+
+  /**
+   * Directories that are recorded below themselves, so that no way leads from the root to them. What is in between has moved: it is found
+   * under another name, or has gone.
+   */
+  get looped(): InodeId[] {
+    for (const id of this.#looped) {
+      const record = this.inode(id);
+      if (record === undefined || record.links === 0 || !this.#isBelow(record.parent, id))
+        this.#looped.delete(id);
+    }
+    return [...this.#looped];
+  }
+
+  #isBelow(directory: InodeId, top: InodeId): boolean {
+    let at = directory;
+    for (let depth = 0; at !== rootId && at !== top; depth++) {
+      const record = this.inode(at);
+      if (record === undefined || record.links === 0) return false;
+      // Another one is below itself.
+      if (depth > maxDepth) return true;
+      at = record.parent;
+    }
+    return at === top;
   }
 
   /** A directory has no name or several at this moment: nobody is told anything before that is over. */
@@ -147,7 +176,10 @@ export class TreeEditor {
   link(parent: InodeId, name: Name, id: InodeId, before: EntryRecord | undefined): void {
     const record = this.inode(id);
     if (record === undefined) throw new Error(`link to inode ${id}, which has no record`);
-    if (record.kind === Kind.directory) this.#unplaced.add(id);
+    if (record.kind === Kind.directory) {
+      this.#unplaced.add(id);
+      if (this.#isBelow(parent, id)) this.#looped.add(id);
+    }
     if (record.links === 0) {
       this.#orphans.delete(id);
       this.replace({ ...record, parent, name, links: 1 });
@@ -266,18 +298,20 @@ export class TreeEditor {
   }
 
   /**
-   * Writes all drafts: at the end of each transaction. Orphans stay in memory, and are listed in the store.
+   * Writes all drafts: at the end of each transaction. Orphans and loops stay in memory, and are listed in the store.
    * @param mayBeAnywhere the whole tree is being scanned: an orphan may turn up at its very end, and is not waited for
    */
   flush(mayBeAnywhere: boolean): void {
     for (const [id, draft] of this.#drafts) if (draft.record.links > 0) this.#write(id);
-    if (this.#orphans.size > 0) this.#store.setMeta(orphansKey, [...this.#orphans]);
+    const between = [...this.#orphans, ...this.looped];
+    if (between.length > 0) this.#store.setMeta(orphansKey, between);
     else if (this.#orphansStored) this.#store.removeMeta(orphansKey);
-    this.#orphansStored = this.#orphans.size > 0;
+    this.#orphansStored = between.length > 0;
     this.#store.setBetween({ isSettled: !this.#orphansStored, isMoving: this.#isMoving(mayBeAnywhere) });
   }
 
   #isMoving(mayBeAnywhere: boolean): boolean {
+    if (this.#looped.size > 0) return true;
     for (const id of this.#unplaced) {
       const links = this.inode(id)?.links ?? 1;
       if (links > 1 || (links === 0 && !mayBeAnywhere)) return true;
@@ -298,5 +332,6 @@ export class TreeEditor {
     this.#drafts.clear();
     this.#orphans.clear();
     this.#unplaced.clear();
+    this.#looped.clear();
   }
 }

@@ -81,6 +81,8 @@ export class Recorder implements Disposable {
   #next = 0;
   #gone: Gone[] = [];
   readonly #touched = new Set<InodeId>();
+  /** Directories that were recorded below themselves when the comparison of everything began. */
+  #loopedBefore = new Set<InodeId>();
   #handings = 0;
   /** The kernel's queue has been empty since the last round that ended with nothing left to look at. */
   #hasDrained = false;
@@ -167,6 +169,7 @@ export class Recorder implements Disposable {
       }
       this.#editor.adoptOrphans();
       this.#guarded = !trusted;
+      this.#loopedBefore = new Set(this.#editor.looped);
       this.#scanner.startPass(rootId);
     });
   }
@@ -208,6 +211,7 @@ export class Recorder implements Disposable {
   /** Compares a subtree with its records, as after lost events. */
   rescan(top: InodeId): void {
     this.#look.nothingMoved = false;
+    this.#loopedBefore = new Set(this.#editor.looped);
     this.#scanner.startPass(top);
   }
 
@@ -393,6 +397,8 @@ export class Recorder implements Disposable {
     for (const item of gone) this.#bringDown(item, now);
     this.#look.recheckOverlinked();
     if (this.#hasMore) return;
+    this.#breakLoops(now);
+    if (this.#hasMore) return;
     // First, so that names in folders that live on are looked at there.
     this.#house(now);
     if (this.#hasMore) return;
@@ -418,6 +424,26 @@ export class Recorder implements Disposable {
     this.#scanner.endPass();
     this.#look.nothingMoved = false;
     this.#guarded = false;
+  }
+
+  /**
+   * Of directories that are recorded below themselves one name at least is not true any more, and no way leads there to look. The kernel
+   * knows where they are; else a comparison of everything that began since has found them, or they have gone.
+   */
+  #breakLoops(now: number): void {
+    const isOver = this.#scanner.inWholePass ? this.#loopedBefore : new Set<InodeId>();
+    for (const id of this.#editor.looped) {
+      const where = this.#directories.areFoundByHandle ? this.#directories.whereIs(id) : undefined;
+      const place = where === undefined ? undefined : this.#editor.along(where);
+      if (place !== undefined) this.#lookAt({ ...place, hints: 0, deferred: 0 }, now);
+      else if (this.#directories.areFoundByHandle || isOver.has(id)) this.#unlinkOne(id);
+    }
+    if (this.#editor.looped.length > 0) this.#lost.suspect();
+  }
+
+  #unlinkOne(id: InodeId): void {
+    const record = this.#editor.inode(id);
+    if (record !== undefined && record.name !== '') this.#editor.unlink(record.parent, record.name);
   }
 
   /** A file that has lost a name may have it still, outside of the tree: of a folder that has left no event tells that. */

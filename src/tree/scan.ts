@@ -1,7 +1,7 @@
 // Listing directories: the first scan, the comparison after a time when nobody watched, the rescan after an overflow,
 // and new directories are all the same: list, look at each name, note which names have gone, go down.
 
-import { type InodeId, Kind, type Seq } from '../core/attributes.ts';
+import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
 import { ENOENT, ENOSPC, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../kernel/constants.ts';
 import type { EventSource } from '../kernel/event-source.ts';
@@ -61,6 +61,7 @@ export class Scanner {
   #listing: Listing | undefined;
   /** The pass that compares whole subtrees: directories it has listed. undefined: only new directories are listed. */
   #pass: IdSet | undefined;
+  #isWhole = false;
   /** The first scan's seq, while that runs. */
   #base: Seq | undefined;
   /** Totals since the pass began. */
@@ -87,8 +88,14 @@ export class Scanner {
     return this.#pass !== undefined;
   }
 
+  /** ... and the pass is one of everything. */
+  get inWholePass(): boolean {
+    return this.inPass && this.#isWhole;
+  }
+
   /** Compares everything below a directory with the records. A pass that runs already begins anew, with this one besides. */
   startPass(top: InodeId): void {
+    this.#isWhole = top === rootId || this.inWholePass;
     this.#base = undefined;
     if (this.#pass === undefined) {
       this.#pass = new IdSet();
