@@ -431,12 +431,16 @@ export class Recorder implements Disposable {
    * knows where they are; else a comparison of everything that began since has found them, or they have gone.
    */
   #breakLoops(now: number): void {
-    const isOver = this.#scanner.inWholePass ? this.#loopedBefore : new Set<InodeId>();
-    for (const id of this.#editor.looped) {
-      const where = this.#directories.areFoundByHandle ? this.#directories.whereIs(id) : undefined;
-      const place = where === undefined ? undefined : this.#editor.along(where);
-      if (place !== undefined) this.#lookAt({ ...place, hints: 0, deferred: 0 }, now);
-      else if (this.#directories.areFoundByHandle || isOver.has(id)) this.#unlinkOne(id);
+    if (this.#directories.areFoundByHandle) {
+      for (const id of this.#editor.looped) {
+        const where = this.#directories.whereIs(id);
+        const place = where === undefined ? undefined : this.#editor.along(where);
+        if (place === undefined) this.#unlinkOne(id);
+        else this.#lookAt({ ...place, hints: 0, deferred: 0 }, now);
+      }
+    }
+    if (this.#scanner.inWholePass) {
+      for (const id of this.#editor.looped) if (this.#loopedBefore.has(id)) this.#unlinkOne(id);
     }
     if (this.#editor.looped.length > 0) this.#lost.suspect();
   }
