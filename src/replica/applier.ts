@@ -17,6 +17,7 @@ import { Builder } from './builder.ts';
 import { Capabilities } from './capabilities.ts';
 import type { Directories } from './directories.ts';
 import { Failures } from './failures.ts';
+import { latestAfter } from './familiar.ts';
 import { throwIfFatal } from './fatal-error.ts';
 import type { Home } from './home.ts';
 import { Limbo } from './limbo.ts';
@@ -137,6 +138,7 @@ export class Applier {
       deferred: plan.deferred,
       pending: [...pending].map(([id, contentSeq]) => ({ id, contentSeq })),
       lackingSince: plan.unresolved.length > 0 ? batch.to : memory.lackingSince,
+      latest: latestAfter(memory, plan),
     };
     this.#step('before-commit');
     this.records.store.transaction(() => {

@@ -1,20 +1,28 @@
 // Whether the tree is the one that the records describe. It is another one after it was restored from a backup, copied to another disk, or
 // when its file system got another device number: then no record can be gone by, and everything has to be compared.
 
-import { rootId } from '../core/attributes.ts';
-import { Stat, statx } from '../kernel/sys.ts';
+import { type InodeId, Kind, rootId } from '../core/attributes.ts';
+import type { Plan } from '../core/plan-operation.ts';
+import { ENAMETOOLONG, Stat, statx } from '../kernel/sys.ts';
+import type { TreeStore } from '../tree/store.ts';
 import type { Home } from './home.ts';
 import { isSameIdentity } from './local-identity.ts';
-import type { Records } from './records.ts';
+import type { Records, ReplicaMemory } from './records.ts';
 
 /** Names at the top that are looked at: enough to tell a replaced tree from one in which somebody changed a few files. */
 const maxLooks = 256;
+/** Of the files that came last: whoever restores a backup in place, and rewrites what differs, puts these back in time. */
+const maxLatest = 64;
 
-/** True when the root, and most of what is recorded at its top, is there. Costs a millisecond at most. */
-export function isFamiliar(home: Home, { store }: Records): boolean {
+/** True when the root, most of what is recorded at its top, and most of what came last is there. Costs a millisecond at most. */
+export function isFamiliar(home: Home, { store }: Records, memory: ReplicaMemory): boolean {
   const stat = new Stat();
   const root = store.inode(rootId);
   if (root === undefined || statx(home.rootFd, '.', stat) < 0 || !isSameIdentity(root, stat)) return false;
+  return isTopFamiliar(home, store, stat) && areLatestThere(home, store, memory, stat);
+}
+
+function isTopFamiliar(home: Home, store: TreeStore, stat: Stat): boolean {
   let looks = 0;
   let familiar = 0;
   for (const { name, id } of store.list(rootId)) {
@@ -26,4 +34,35 @@ export function isFamiliar(home: Home, { store }: Records): boolean {
     if (looks === maxLooks) break;
   }
   return familiar * 2 >= looks;
+}
+
+/** Times are not compared: not every replica is told to keep them, nor can every file system. */
+function areLatestThere(
+  home: Home,
+  store: TreeStore,
+  { latest, pending }: ReplicaMemory,
+  stat: Stat,
+): boolean {
+  const owed = new Set(pending.map(({ id }) => id));
+  let looks = 0;
+  let familiar = 0;
+  for (const id of latest) {
+    const record = store.inode(id);
+    if (record === undefined || record.links === 0 || owed.has(id)) continue;
+    if (record.inoLow === 0 && record.inoHigh === 0) continue;
+    const found = statx(home.rootFd, store.pathOf(id) ?? '', stat);
+    if (found === -ENAMETOOLONG) continue;
+    looks += 1;
+    if (found === 0 && isSameIdentity(record, stat) && stat.size === record.size) familiar += 1;
+  }
+  return familiar * 2 >= looks;
+}
+
+/** `ReplicaMemory.latest` when the plan has been carried out. */
+export function latestAfter({ latest }: ReplicaMemory, { inodes }: Pick<Plan, 'inodes'>): readonly InodeId[] {
+  const written: InodeId[] = [];
+  for (const [id, inode] of inodes) if (inode?.attributes.kind === Kind.file) written.push(id);
+  if (written.length === 0) return latest;
+  const known = new Set(written);
+  return [...latest.filter((id) => !known.has(id)), ...written].slice(-maxLatest);
 }

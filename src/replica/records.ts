@@ -31,6 +31,8 @@ export interface ReplicaMemory {
    * nothing.
    */
   readonly lackingSince: Seq;
+  /** Files that batches have brought last, the last one last (`isFamiliar`). */
+  readonly latest: readonly InodeId[];
 }
 
 const seq = z.int().check(z.nonnegative());
@@ -47,6 +49,7 @@ const memorySchema = z.object({
   pending: z.array(z.object({ id: seq, contentSeq: seq })),
   deferred: z.array(z.object({ parent: seq, name: nameSchema, id: seq })),
   lackingSince: z._default(seq, 0),
+  latest: z._default(z.array(seq), []),
 });
 
 const memoryKey = 'replica/memory';

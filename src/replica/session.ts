@@ -84,7 +84,7 @@ export class ReplicaSession {
       if (this.#memory?.reconciled === true) recover(home, this.#records, cutOff);
       this.#mark.clear();
     }
-    this.#isFamiliar = this.#memory?.reconciled !== true || isFamiliar(home, this.#records);
+    this.#isFamiliar = this.#memory?.reconciled !== true || isFamiliar(home, this.#records, this.#memory);
     if (!this.#isFamiliar)
       this.#problem({
         path: bytesOfText(home.root),
@@ -249,6 +249,7 @@ export class ReplicaSession {
       pending: [],
       deferred: [],
       lackingSince: 0,
+      latest: [],
     });
   }
 

@@ -80,6 +80,24 @@ test.each([
   expectEqual(pair);
 });
 
+test('a tree that was put back in place from a backup: what differs was rewritten, the rest has not been touched', () => {
+  const pair = mirrored();
+  const backup = join(pair.folder, 'backup');
+  execFileSync('cp', ['-a', pair.replica, backup]);
+  fs.writeFileSync(join(pair.source, 'folder/page'), 'new content');
+  fs.writeFileSync(join(pair.source, 'folder/deep/page'), 'new content');
+  pair.record();
+  pair.connect();
+  expectEqual(pair);
+  execFileSync('rsync', ['-a', '--delete', `${backup}/`, `${pair.replica}/`]);
+  const back = pair.connect();
+  expect(met(back)).toMatchObject({ mode: 'reconcile' });
+  fs.utimesSync(pair.source, 5, 5);
+  pair.record();
+  expect(met(pair.connect())).toMatchObject({ mode: 'resume' });
+  expectEqual(pair);
+});
+
 test('a replica from before what the source has forgotten is compared, and loses what was deleted meanwhile', () => {
   const pair = mirrored();
   changeSource(pair);
