@@ -31,11 +31,33 @@ function listingAt(index: number): Listing {
 /** Called for each entry except `.` and `..`; `type` is DT_*. Returning false ends the listing. */
 export type EntryVisitor = (name: Name, type: number, inoHigh: number, inoLow: number) => unknown;
 
+/** The same with the name as it lies in the kernel's answer: `bytes` from `start` to `end`, until the visitor returns. */
+export type RawEntryVisitor = (
+  bytes: Buffer,
+  start: number,
+  end: number,
+  type: number,
+  inoHigh: number,
+  inoLow: number,
+) => unknown;
+
 /**
  * Calls `visit` for each entry from the descriptor's position on (a fresh descriptor: the start), in the directory's order.
  * The number of entries visited, or -errno. Entries made or removed meanwhile may or may not show; the others show once.
  */
 export function readDirectory(fd: number, visit: EntryVisitor): number {
+  return readRawDirectory(fd, (bytes, start, end, type, inoHigh, inoLow) =>
+    visit(nameOf(bytes, start, end), type, inoHigh, inoLow),
+  );
+}
+
+/** The kernel's names are names: no slash, no NUL, at most 255 bytes. */
+export function nameOf(bytes: Buffer, start: number, end: number): Name {
+  return bytes.toString('latin1', start, end) as Name;
+}
+
+/** `readDirectory` for whoever makes no string of each name. */
+export function readRawDirectory(fd: number, visit: RawEntryVisitor): number {
   const { bytes, words, address } = listingAt(depth);
   depth++;
   let count = 0;
@@ -53,11 +75,9 @@ export function readDirectory(fd: number, visit: EntryVisitor): number {
         const isDot =
           bytes[start] === 0x2e && (end - start === 1 || (end - start === 2 && bytes[start + 1] === 0x2e));
         if (!isDot) {
-          // The kernel's names are names: no slash, no NUL, at most 255 bytes.
-          const name = bytes.toString('latin1', start, end) as Name;
           count++;
           const type = bytes[at + 18] ?? 0;
-          if (visit(name, type, words[word + 1] ?? 0, words[word] ?? 0) === false) return count;
+          if (visit(bytes, start, end, type, words[word + 1] ?? 0, words[word] ?? 0) === false) return count;
         }
         at += recordLength;
       }

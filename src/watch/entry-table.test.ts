@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { asName, type Name } from '../core/name.ts';
-import { EntryTable, eachPacked } from './entry-table.ts';
+import { EntryPacker, EntryTable, eachPacked, packEntry } from './entry-table.ts';
 
 const anyName = fc
   .uint8Array({ minLength: 1, maxLength: 12 })
@@ -15,6 +15,28 @@ const action = fc.record({
   name: fc.oneof(fewNames, anyName),
   code: fc.nat({ max: 2 ** 31 - 1 }),
   what: fc.constantFrom('set', 'set', 'set', 'delete', 'pack'),
+});
+
+describe('EntryPacker', () => {
+  test('packs as packEntry does, one directory after the other, however many entries it has', () => {
+    const entry = fc.record({ name: anyName, code: fc.nat({ max: 2 ** 31 - 1 }) });
+    fc.assert(
+      fc.property(
+        fc.array(fc.array(entry, { maxLength: 600, size: 'max' }), { maxLength: 3 }),
+        (directories) => {
+          const packer = new EntryPacker();
+          for (const entries of directories) {
+            for (const { name, code } of entries) {
+              const bytes = Buffer.from(`..${name}..`, 'latin1');
+              packer.add(bytes, 2, bytes.length - 2, code);
+            }
+            expect(packer.take()).toBe(entries.map(({ name, code }) => packEntry(name, code)).join(''));
+          }
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
 });
 
 describe('EntryTable', () => {

@@ -20,6 +20,35 @@ export function packEntry(name: Name, code: EntryCode): string {
   )}`;
 }
 
+/** Packs the entries of one directory after the other, from the bytes of their names. */
+export class EntryPacker {
+  #bytes = Buffer.allocUnsafe(4096);
+  #length = 0;
+
+  add(bytes: Uint8Array, start: number, end: number, code: EntryCode): void {
+    const most = this.#length + end - start + 2 + codeUnits;
+    if (most > this.#bytes.length) this.#bytes = Buffer.concat([this.#bytes], 2 * most);
+    const packed = this.#bytes;
+    let at = this.#length;
+    packed[at++] = 0;
+    for (let n = start; n < end; n++) packed[at++] = bytes[n] ?? 0;
+    packed[at++] = 0x2f;
+    packed[at++] = 0x80 | (code >>> 28);
+    packed[at++] = 0x80 | ((code >>> 21) & 0x7f);
+    packed[at++] = 0x80 | ((code >>> 14) & 0x7f);
+    packed[at++] = 0x80 | ((code >>> 7) & 0x7f);
+    packed[at++] = 0x80 | (code & 0x7f);
+    this.#length = at;
+  }
+
+  /** The packed table, for `EntryTable.load`; the next directory begins. */
+  take(): string {
+    const packed = this.#bytes.toString('latin1', 0, this.#length);
+    this.#length = 0;
+    return packed;
+  }
+}
+
 function codeAt(packed: string, at: number): EntryCode {
   return (
     (packed.charCodeAt(at) & 0x7f) * 2 ** 28 +

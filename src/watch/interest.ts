@@ -69,6 +69,11 @@ export class InterestFilter {
     return this.#include.length === 0;
   }
 
+  /** Everything is watched and told of. */
+  get isAll(): boolean {
+    return this.#names === undefined && this.#include.length === 0 && this.#exclude.length === 0;
+  }
+
   /** A file request: the root itself is not told of. */
   get hasNames(): boolean {
     return this.#names !== undefined;

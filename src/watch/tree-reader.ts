@@ -6,7 +6,7 @@ import type { ByteString, Name } from '../core/name.ts';
 import { under } from '../core/under.ts';
 import { EACCES, EMFILE, SEEK_SET } from '../kernel/constants.ts';
 import { lseek } from '../kernel/content-calls.ts';
-import { readDirectory } from '../kernel/directory.ts';
+import { nameOf, readDirectory, readRawDirectory } from '../kernel/directory.ts';
 import { close } from '../kernel/entry-calls.ts';
 import { Hint } from '../kernel/event-source.ts';
 import { Stat, statx } from '../kernel/stat.ts';
@@ -26,7 +26,7 @@ import {
   kindOfType,
   plainKind,
 } from './entry-code.ts';
-import { packEntry } from './entry-table.ts';
+import { EntryPacker, packEntry } from './entry-table.ts';
 import type { FollowedLinks } from './followed-links.ts';
 import { Interest, type InterestFilter } from './interest.ts';
 import type { Entering, NameChanges } from './name-changes.ts';
@@ -56,6 +56,7 @@ export class TreeReader {
   readonly #problem: ReportProblem;
   readonly #names: NameChanges;
   readonly #stat = new Stat();
+  readonly #packer = new EntryPacker();
   /** Found in listings that are still under way. */
   readonly #toFollow: [Directory, Name][] = [];
   #isFirst = false;
@@ -92,6 +93,10 @@ export class TreeReader {
       if (++count % directoriesPerDrain === 0) this.#root.drain();
       const fd = this.#watch(directory);
       if (fd === undefined) continue;
+      if (this.#isFirst && this.#isPlain) {
+        this.#listPlain(directory, fd, waiting);
+        continue;
+      }
       const here = directory;
       const entries: string[] = [];
       const arrivals: [Name, number][] = [];
@@ -151,6 +156,44 @@ export class TreeReader {
       else this.#root.fds.keep(directory, fd);
     }
     for (const [directory, name] of this.#toFollow.splice(0)) this.#links.follow(directory, name);
+  }
+
+  /** Nothing that is listed is left out, followed, or has to be asked for its kind or inode. */
+  get #isPlain(): boolean {
+    return (
+      this.#filter.isAll &&
+      this.#filter.recursive &&
+      !this.#links.followsSymlinks &&
+      exactListings.has(this.#root.fileSystem)
+    );
+  }
+
+  /** One directory of the first listing, without a string for each name: 7 % of all that a large tree takes (measured). */
+  #listPlain(directory: Directory, fd: number, waiting: Directory[]): void {
+    const packer = this.#packer;
+    const firstChild = waiting.length;
+    const result = readRawDirectory(fd, (bytes, start, end, type, inoHigh, inoLow) => {
+      let kind = kindOfListed(type);
+      let identity = identityOf(inoHigh, inoLow);
+      if (kind === undefined) {
+        const listed = this.#listed(fd, nameOf(bytes, start, end), type, inoHigh, inoLow);
+        if (listed === undefined) return;
+        kind = kindOf(listed) as EntryKind;
+        identity = entryValue(listed);
+      }
+      let code = entryCode(kind, identity);
+      if (kind === EntryKind.closed) {
+        const child = this.#shadow.enter(directory, nameOf(bytes, start, end), identity);
+        waiting.push(child);
+        code = entryCode(EntryKind.entered, child.tag);
+      }
+      packer.add(bytes, start, end, code);
+    });
+    directory.load(packer.take());
+    directory.isListed = true;
+    if (result < 0) this.#problem(directory.path, result);
+    if (waiting.length === firstChild) close(fd);
+    else this.#root.fds.keep(directory, fd);
   }
 
   /**
