@@ -14,12 +14,17 @@ const maxLooks = 256;
 /** Of the files that came last: whoever restores a backup in place, and rewrites what differs, puts these back in time. */
 const maxLatest = 64;
 
-/** True when the root, most of what is recorded at its top, and most of what came last is there. Costs a millisecond at most. */
-export function isFamiliar(home: Home, { store }: Records, memory: ReplicaMemory): boolean {
+/**
+ * True when the root, most of what is recorded at its top, and most of what came last is there. Costs a millisecond at most.
+ * @param memory undefined: after a kill, when what came last may be anywhere between two states
+ */
+export function isFamiliar(home: Home, { store }: Records, memory: ReplicaMemory | undefined): boolean {
   const stat = new Stat();
   const root = store.inode(rootId);
   if (root === undefined || statx(home.rootFd, '.', stat) < 0 || !isSameIdentity(root, stat)) return false;
-  return isTopFamiliar(home, store, stat) && areLatestThere(home, store, memory, stat);
+  return (
+    isTopFamiliar(home, store, stat) && (memory === undefined || areLatestThere(home, store, memory, stat))
+  );
 }
 
 function isTopFamiliar(home: Home, store: TreeStore, stat: Stat): boolean {

@@ -84,7 +84,8 @@ export class ReplicaSession {
       if (this.#memory?.reconciled === true) recover(home, this.#records, cutOff);
       this.#mark.clear();
     }
-    this.#isFamiliar = this.#memory?.reconciled !== true || isFamiliar(home, this.#records, this.#memory);
+    const lastState = cutOff === undefined ? this.#memory : undefined;
+    this.#isFamiliar = this.#memory?.reconciled !== true || isFamiliar(home, this.#records, lastState);
     if (!this.#isFamiliar)
       this.#problem({
         path: bytesOfText(home.root),
