@@ -88,17 +88,19 @@ export class FanotifyMarks {
 
   /** Whether the record whose fsid (2 words) and file handle begin at `words[at]` is of a file that was added. */
   hasFileAt(words: Uint32Array, at: number): boolean {
-    return this.#fileSystems.some(
-      ({ fsid, files }) =>
-        words[at] === fsid[0] && words[at + 1] === fsid[1] && files.get(words, at + 2) !== undefined,
-    );
+    return this.#find('files', words, at) !== undefined;
   }
 
   /** The directory of a record whose fsid (2 words) and file handle begin at `words[at]`. */
   tagAt(words: Uint32Array, at: number): DirectoryTag | undefined {
-    for (const { fsid, table } of this.#fileSystems) {
+    return this.#find('table', words, at);
+  }
+
+  #find(what: 'table' | 'files', words: Uint32Array, at: number): number | undefined {
+    for (const fileSystem of this.#fileSystems) {
+      const { fsid } = fileSystem;
       if (words[at] !== fsid[0] || words[at + 1] !== fsid[1]) continue;
-      const tag = table.get(words, at + 2);
+      const tag = fileSystem[what].get(words, at + 2);
       if (tag !== undefined) return tag;
     }
     return undefined;

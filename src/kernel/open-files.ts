@@ -33,20 +33,27 @@ const SIGURG = 23;
  * for the microseconds until the lease is given back.
  */
 export function hasWriter(fd: number): boolean | undefined {
-  syscall3(nr.fcntl, fd, F_SETSIG, SIGURG);
-  const result = syscall3(nr.fcntl, fd, F_SETLEASE, F_RDLCK);
-  if (result === 0) syscall3(nr.fcntl, fd, F_SETLEASE, F_UNLCK);
-  if (result === 0) return false;
-  return result === -EAGAIN ? true : undefined;
+  const result = leaseRefused(fd);
+  if (result === false) syscall3(nr.fcntl, fd, F_SETLEASE, F_UNLCK);
+  return result;
 }
 
 /** The same of a name; undefined also when it cannot be opened. */
 export function isOpenForWriting(dirfd: number, name: ByteString): boolean | undefined {
   const fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0) return undefined;
-  const result = hasWriter(fd);
+  const result = leaseRefused(fd);
+  // The lease goes with it.
   close(fd);
   return result;
+}
+
+/** false: the lease is held. */
+function leaseRefused(fd: number): boolean | undefined {
+  syscall3(nr.fcntl, fd, F_SETSIG, SIGURG);
+  const result = syscall3(nr.fcntl, fd, F_SETLEASE, F_RDLCK);
+  if (result === 0) return false;
+  return result === -EAGAIN ? true : undefined;
 }
 
 /** `append`: all that is written goes to the end, as logs are; `anywhere`: as uploads and databases are. */

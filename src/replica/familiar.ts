@@ -2,8 +2,10 @@
 // when its file system got another device number: then no record can be gone by, and everything has to be compared.
 
 import { type InodeId, Kind, rootId } from '../core/attributes.ts';
+import type { ByteString } from '../core/name.ts';
 import type { Plan } from '../core/plan-operation.ts';
 import { ENAMETOOLONG, Stat, statx } from '../kernel/sys.ts';
+import type { InodeRecord } from '../tree/records.ts';
 import type { TreeStore } from '../tree/store.ts';
 import type { Home } from './home.ts';
 import { isSameIdentity } from './local-identity.ts';
@@ -22,43 +24,46 @@ export function isFamiliar(home: Home, { store }: Records, memory: ReplicaMemory
   const stat = new Stat();
   const root = store.inode(rootId);
   if (root === undefined || statx(home.rootFd, '.', stat) < 0 || !isSameIdentity(root, stat)) return false;
-  return (
-    isTopFamiliar(home, store, stat) && (memory === undefined || areLatestThere(home, store, memory, stat))
-  );
+  if (!areMostlyThere(home, topOf(store), stat)) return false;
+  return memory === undefined || areMostlyThere(home, latestOf(store, memory), stat);
 }
 
-function isTopFamiliar(home: Home, store: TreeStore, stat: Stat): boolean {
-  let looks = 0;
-  let familiar = 0;
+/** What should be at a path, relative to the root. */
+interface Expected {
+  readonly path: ByteString;
+  readonly record: InodeRecord;
+  /** undefined: not looked at. */
+  readonly size: number | undefined;
+}
+
+function* topOf(store: TreeStore): Generator<Expected> {
   for (const { name, id } of store.list(rootId)) {
     const record = store.inode(id);
-    // Nothing of it is known where it could not be made.
-    if (record === undefined || (record.inoLow === 0 && record.inoHigh === 0)) continue;
-    looks += 1;
-    if (statx(home.rootFd, name, stat) === 0 && isSameIdentity(record, stat)) familiar += 1;
-    if (looks === maxLooks) break;
+    if (record !== undefined) yield { path: name, record, size: undefined };
   }
-  return familiar * 2 >= looks;
 }
 
 /** Times are not compared: not every replica is told to keep them, nor can every file system. */
-function areLatestThere(
-  home: Home,
-  store: TreeStore,
-  { latest, pending }: ReplicaMemory,
-  stat: Stat,
-): boolean {
+function* latestOf(store: TreeStore, { latest, pending }: ReplicaMemory): Generator<Expected> {
   const owed = new Set(pending.map(({ id }) => id));
+  for (const id of latest) {
+    const record = owed.has(id) ? undefined : store.inode(id);
+    if (record === undefined || record.links === 0) continue;
+    yield { path: store.pathOf(id) ?? '', record, size: record.size };
+  }
+}
+
+function areMostlyThere(home: Home, what: Iterable<Expected>, stat: Stat): boolean {
   let looks = 0;
   let familiar = 0;
-  for (const id of latest) {
-    const record = store.inode(id);
-    if (record === undefined || record.links === 0 || owed.has(id)) continue;
+  for (const { path, record, size } of what) {
+    // Nothing of it is known where it could not be made.
     if (record.inoLow === 0 && record.inoHigh === 0) continue;
-    const found = statx(home.rootFd, store.pathOf(id) ?? '', stat);
+    const found = statx(home.rootFd, path, stat);
     if (found === -ENAMETOOLONG) continue;
     looks += 1;
-    if (found === 0 && isSameIdentity(record, stat) && stat.size === record.size) familiar += 1;
+    if (found === 0 && isSameIdentity(record, stat) && stat.size === (size ?? stat.size)) familiar += 1;
+    if (looks === maxLooks) break;
   }
   return familiar * 2 >= looks;
 }

@@ -8,6 +8,7 @@ import { hasWriter } from '../kernel/open-files.ts';
 import * as sys from '../kernel/sys.ts';
 import { Directories, maxDepth } from '../tree/directories.ts';
 import type { InodeRecord } from '../tree/records.ts';
+import { isBegunAnew } from '../tree/uploads.ts';
 import { batchTargetBytes, inlineMaxBytes } from '../wire/messages.ts';
 import type { TreeView } from './view.ts';
 
@@ -323,13 +324,9 @@ export class Contents {
   }
 }
 
-/**
- * A file that was whole has been cut short, or one that was empty is being filled, and whoever does that has not closed it yet: no content
- * that anybody should see (I2).
- */
+/** It is being written anew, and whoever does that has not closed it yet: no content that anybody should see (I2). */
 function isUnfinished(fd: number, now: FileState, whole: Pick<Attributes, 'size'>): boolean {
-  const isBegun = now.size < whole.size || (whole.size === 0 && now.size > 0);
-  return isBegun && hasWriter(fd) === true;
+  return isBegunAnew(now.size, whole.size) && hasWriter(fd) === true;
 }
 
 function isInode(stat: sys.Stat, { inoLow, inoHigh, dev }: InodeRecord): boolean {

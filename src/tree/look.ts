@@ -14,7 +14,7 @@ import { NotedTimes } from './noted-times.ts';
 import type { OuterNames } from './outer-names.ts';
 import type { EntryRecord, InodeRecord } from './records.ts';
 import type { TreeStore } from './store.ts';
-import type { Uploads } from './uploads.ts';
+import { isBegunAnew, type Uploads } from './uploads.ts';
 
 /**
  * `unknown`: it could not be told (a problem was reported), so nothing was recorded. `unreachable`: the directory is not where
@@ -184,16 +184,14 @@ export class Look {
    * nobody has seen it.
    */
   leaveUnattributed(hints: number): void {
-    if ((hints & hasChangedHands) === hasChangedHands)
-      this.#unattributed |= hints & (contentHints | Hint.attributes);
+    if ((hints & hasChangedHands) === hasChangedHands) this.#unattributed |= hints;
   }
 
   /** Has inodes that live on looked at for what was hinted at under names that they have no more. True when there are any. */
   settleBequests(): boolean {
     let isAny = false;
     // It had another name for a moment, and then one less.
-    if (this.#unattributed !== 0)
-      for (const id of this.#editor.bereaved) this.bequeath(id, this.#unattributed, likelyForAnother);
+    for (const id of this.#editor.bereaved) this.bequeath(id, this.#unattributed, likelyForAnother);
     this.#unattributed = 0;
     for (const [id, hints] of this.#inherited) {
       const record = this.#editor.inode(id);
@@ -375,7 +373,7 @@ export class Look {
   #isStillWritten(record: InodeRecord, directory: InodeId, name: Name, hints: number, now: number): boolean {
     if (record.kind !== Kind.file) return false;
     // What was made empty may be filled much later.
-    const isBegun = this.#stat.size < record.size || (record.size === 0 && this.#stat.size > 0);
+    const isBegun = isBegunAnew(this.#stat.size, record.size);
     if (this.#hot.size === 0 && (hints & contentHints) !== Hint.modified && !isBegun) return false;
     const key = this.#key();
     const hot = this.#hot.find(key);

@@ -169,8 +169,7 @@ export class Recorder implements Disposable {
       }
       this.#editor.adoptOrphans();
       this.#guarded = !trusted;
-      this.#loopedBefore = new Set(this.#editor.looped);
-      this.#scanner.startPass(rootId);
+      this.rescan(rootId);
     });
   }
 

@@ -31,6 +31,11 @@ const recentS = 60;
 /** The same in a first scan, which asks for each file that is so young. */
 const recentAtFirstS = 2;
 
+/** The size tells that a file which was recorded with another one is being written anew: it was cut short, or is not empty any more. */
+export function isBegunAnew(size: number, recorded: number): boolean {
+  return size < recorded || (recorded === 0 && size > 0);
+}
+
 /** One thread's. */
 export class Uploads {
   readonly #directories: Pick<Directories, 'open'>;

@@ -87,66 +87,17 @@ export class TreeReader {
 
   /** Watches a directory, then lists it, and so on below it. What is in the shadow below it is replaced. */
   enter(top: Directory, how: Entering): void {
+    const isPlain = this.#isFirst && this.#isPlain;
     const waiting = [top];
     let count = 0;
     for (let directory = waiting.pop(); directory !== undefined; directory = waiting.pop()) {
       if (++count % directoriesPerDrain === 0) this.#root.drain();
       const fd = this.#watch(directory);
       if (fd === undefined) continue;
-      if (this.#isFirst && this.#isPlain) {
-        this.#listPlain(directory, fd, waiting);
-        continue;
-      }
-      const here = directory;
-      const entries: string[] = [];
-      const arrivals: [Name, number][] = [];
       const firstChild = waiting.length;
-      const result = readDirectory(fd, (name, type, inoHigh, inoLow) => {
-        const listed = this.#listed(fd, name, type, inoHigh, inoLow);
-        if (listed === undefined) return;
-        const isDirectory = kindOf(listed) === EntryKind.closed;
-        const interest = this.#filter.of(here, name, isDirectory);
-        if (interest === Interest.none) return;
-        let code = listed;
-        if (isDirectory && this.#filter.recursive) {
-          if (!this.#isFirst && this.#shadow.identified(entryValue(listed)) !== undefined) {
-            arrivals.push([name, entryValue(listed)]);
-            return;
-          }
-          const child = this.#shadow.enter(here, name, entryValue(listed));
-          waiting.push(child);
-          code = entryCode(EntryKind.entered, child.tag);
-        }
-        entries.push(packEntry(name, code));
-        if (how.told && interest === Interest.told) {
-          this.#teller.tell(
-            { type: 'created', path: here.pathOf(name), kind: kindName(kindOf(code)) },
-            how.pid,
-          );
-          if (kindOf(code) === EntryKind.file && how.complete) {
-            this.#teller.tell({ type: 'changed', path: here.pathOf(name), kind: 'file' }, how.pid);
-          }
-        }
-        if (how.told && !how.complete && kindOf(code) === EntryKind.file) {
-          this.#settling.touch(here, name, how.pid, performance.now());
-        }
-        if (this.#links.followsSymlinks && kindOf(code) === EntryKind.symlink)
-          this.#toFollow.push([here, name]);
-      });
-      directory.load(entries.join(''));
-      directory.isListed = true;
-      for (const [name, identity] of arrivals) {
-        if (directory.isLive && directory.get(name) === undefined) {
-          this.#names.appear(
-            directory,
-            name,
-            EntryKind.closed,
-            identity,
-            how.complete ? Hint.moved : 0,
-            how.pid,
-          );
-        }
-      }
+      const result = isPlain
+        ? this.#listPlain(directory, fd, waiting)
+        : this.#list(directory, fd, waiting, how);
       if (result < 0) this.#problem(directory.path, result);
       // Those below are opened from this descriptor soon; a leaf's is not needed again.
       const isLeaf = waiting.length === firstChild;
@@ -156,6 +107,59 @@ export class TreeReader {
       else this.#root.fds.keep(directory, fd);
     }
     for (const [directory, name] of this.#toFollow.splice(0)) this.#links.follow(directory, name);
+  }
+
+  /** Records what the directory holds, and tells of it; directories go to `waiting`. 0 or more, or -errno. */
+  #list(directory: Directory, fd: number, waiting: Directory[], how: Entering): number {
+    const entries: string[] = [];
+    const arrivals: [Name, number][] = [];
+    const result = readDirectory(fd, (name, type, inoHigh, inoLow) => {
+      const listed = this.#listed(fd, name, type, inoHigh, inoLow);
+      if (listed === undefined) return;
+      const isDirectory = kindOf(listed) === EntryKind.closed;
+      const interest = this.#filter.of(directory, name, isDirectory);
+      if (interest === Interest.none) return;
+      let code = listed;
+      if (isDirectory && this.#filter.recursive) {
+        if (!this.#isFirst && this.#shadow.identified(entryValue(listed)) !== undefined) {
+          arrivals.push([name, entryValue(listed)]);
+          return;
+        }
+        const child = this.#shadow.enter(directory, name, entryValue(listed));
+        waiting.push(child);
+        code = entryCode(EntryKind.entered, child.tag);
+      }
+      entries.push(packEntry(name, code));
+      if (how.told && interest === Interest.told) {
+        this.#teller.tell(
+          { type: 'created', path: directory.pathOf(name), kind: kindName(kindOf(code)) },
+          how.pid,
+        );
+        if (kindOf(code) === EntryKind.file && how.complete) {
+          this.#teller.tell({ type: 'changed', path: directory.pathOf(name), kind: 'file' }, how.pid);
+        }
+      }
+      if (how.told && !how.complete && kindOf(code) === EntryKind.file) {
+        this.#settling.touch(directory, name, how.pid, performance.now());
+      }
+      if (this.#links.followsSymlinks && kindOf(code) === EntryKind.symlink)
+        this.#toFollow.push([directory, name]);
+    });
+    directory.load(entries.join(''));
+    directory.isListed = true;
+    for (const [name, identity] of arrivals) {
+      if (directory.isLive && directory.get(name) === undefined) {
+        this.#names.appear(
+          directory,
+          name,
+          EntryKind.closed,
+          identity,
+          how.complete ? Hint.moved : 0,
+          how.pid,
+        );
+      }
+    }
+    return result;
   }
 
   /** Nothing that is listed is left out, followed, or has to be asked for its kind or inode. */
@@ -168,22 +172,18 @@ export class TreeReader {
     );
   }
 
-  /** One directory of the first listing, without a string for each name: 7 % of all that a large tree takes (measured). */
-  #listPlain(directory: Directory, fd: number, waiting: Directory[]): void {
+  /** `#list` in the first listing, without a string for each name: 7 % of all that a large tree takes (measured). */
+  #listPlain(directory: Directory, fd: number, waiting: Directory[]): number {
     const packer = this.#packer;
-    const firstChild = waiting.length;
     const result = readRawDirectory(fd, (bytes, start, end, type, inoHigh, inoLow) => {
-      let kind = kindOfListed(type);
-      let identity = identityOf(inoHigh, inoLow);
-      if (kind === undefined) {
-        const listed = this.#listed(fd, nameOf(bytes, start, end), type, inoHigh, inoLow);
-        if (listed === undefined) return;
-        kind = kindOf(listed) as EntryKind;
-        identity = entryValue(listed);
-      }
-      let code = entryCode(kind, identity);
-      if (kind === EntryKind.closed) {
-        const child = this.#shadow.enter(directory, nameOf(bytes, start, end), identity);
+      const kind = kindOfListed(type);
+      let code =
+        kind === undefined
+          ? this.#listed(fd, nameOf(bytes, start, end), type, inoHigh, inoLow)
+          : entryCode(kind, identityOf(inoHigh, inoLow));
+      if (code === undefined) return;
+      if (kindOf(code) === EntryKind.closed) {
+        const child = this.#shadow.enter(directory, nameOf(bytes, start, end), entryValue(code));
         waiting.push(child);
         code = entryCode(EntryKind.entered, child.tag);
       }
@@ -191,9 +191,7 @@ export class TreeReader {
     });
     directory.load(packer.take());
     directory.isListed = true;
-    if (result < 0) this.#problem(directory.path, result);
-    if (waiting.length === firstChild) close(fd);
-    else this.#root.fds.keep(directory, fd);
+    return result;
   }
 
   /**
