@@ -58,6 +58,20 @@ program
   });
 
 program
+  .command('promote')
+  .description(
+    'make a replica the main: it refuses the one that it has followed, and fam mirror can mirror from it',
+  )
+  .argument('<root>', 'the replica, on its own host')
+  .option('--force', 'also if its first copy had not come to its end')
+  .option('--undo', 'let it follow a main again')
+  .addHelpText('after', '\nWhat to do when the main server dies: docs/takeover.md')
+  .action(async (root: string, options: object) => {
+    const { promoteCommand } = await import('./promote.ts');
+    await promoteCommand(root, options);
+  });
+
+program
   .command('agent')
   .description("a replica's side; started by fam mirror over ssh")
   .argument('[root]', 'the replica')

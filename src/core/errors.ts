@@ -24,6 +24,8 @@ export const exitCodes = {
   DISK_FULL: 32,
   REPLICA_BUSY: 33,
   REPLICA_FENCED: 34,
+  SUPERSEDED: 35,
+  REPLICA_INCOMPLETE: 36,
   TIMEOUT: 40,
   NOT_RUNNING: 41,
 } as const;

@@ -13,7 +13,13 @@ test('whoever waits for a mirror that has ended is told so', async () => {
   log.level = 'silent';
   const mirror = await Mirror.start(
     { init: false, monitor: undefined, durability: 'none', trustSource: false, log },
-    { source, stateDir: join(folder, 'state'), transports: [], abandon: () => Promise.resolve() },
+    {
+      source,
+      stateDir: join(folder, 'state'),
+      inherited: undefined,
+      transports: [],
+      abandon: () => Promise.resolve(),
+    },
   );
   await mirror.close();
   const { signal } = new AbortController();

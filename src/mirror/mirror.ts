@@ -53,6 +53,7 @@ export class Mirror implements Controlled {
   readonly source: string;
   readonly stateDir: string;
   readonly #options: MirrorOptions;
+  readonly #inherited: Prepared['inherited'];
   readonly #tree: TreeThread;
   readonly #reader: ReaderThread;
   readonly #runners: ReplicaRunner[] = [];
@@ -69,14 +70,14 @@ export class Mirror implements Controlled {
 
   private constructor(
     options: MirrorOptions,
-    source: string,
-    stateDir: string,
+    { source, stateDir, inherited }: Pick<Prepared, 'source' | 'stateDir' | 'inherited'>,
     tree: TreeThread,
     reading: Pick<ReaderData, 'treePort' | 'readingTurn'>,
   ) {
     this.#options = options;
     this.source = source;
     this.stateDir = stateDir;
+    this.#inherited = inherited;
     this.#tree = tree;
     let reject: (error: Error) => void = () => {};
     const promise = new Promise<never>((_, no) => {
@@ -91,13 +92,14 @@ export class Mirror implements Controlled {
 
   /** Places the mark and opens the state; returns when the tree is being watched. Abandons what was prepared if that fails. */
   static async start(options: MirrorOptions, prepared: Prepared): Promise<Mirror> {
-    const { source, stateDir, transports } = prepared;
+    const { source, stateDir, inherited, transports } = prepared;
     let onEvent: (event: TreeEvent) => void = () => {};
     const { port1: readerPort, port2: treePort } = new MessageChannel();
     const readingTurn = new ReadingTurn().memory;
     const tree = await TreeThread.start(
       {
         root: bytesOfText(source),
+        inherited,
         stateDir,
         monitor: options.monitor,
         settleMs,
@@ -111,7 +113,7 @@ export class Mirror implements Controlled {
       await prepared.abandon();
       throw error;
     });
-    const mirror = new Mirror(options, source, stateDir, tree, { treePort, readingTurn });
+    const mirror = new Mirror(options, { source, stateDir, inherited }, tree, { treePort, readingTurn });
     onEvent = (event) => mirror.#treeEvent(event);
     mirror.#head = tree.head;
     options.log.info(
@@ -214,12 +216,15 @@ export class Mirror implements Controlled {
         hotFileMaxDelayMs,
         bandwidth: this.#options.bandwidth,
         attributeRules: this.#options.attributeRules,
+        promotedAt: this.#inherited?.promotedAt,
+        follows: this.#inherited?.follows,
       },
       log: this.#options.log,
       wholeHead: () => (this.#scanning ? undefined : this.#head),
       onProgress: () => {
         this.#prune();
         this.#changed();
+        this.#giveUpIfSuperseded();
         this.#giveUpIfHopeless();
       },
       onMissing: (path) => this.#tree.missing(path),
@@ -234,6 +239,12 @@ export class Mirror implements Controlled {
     if (durable < this.#prunedTo + pruneEvery) return;
     this.#prunedTo = durable;
     this.#tree.prune(durable);
+  }
+
+  /** I9: one replica that knows a later main is enough, at any time. Whoever went on would keep the others from following it. */
+  #giveUpIfSuperseded(): void {
+    for (const { lastError } of this.#runners)
+      if (lastError?.code === 'SUPERSEDED') this.#failure.reject(lastError);
   }
 
   /** At the start only: when no replica can be reached at all, the command ends and says why. */

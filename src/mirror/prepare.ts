@@ -4,11 +4,13 @@
 import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { FamError } from '../core/errors.ts';
+import type { Inheritance } from '../core/succession.ts';
 import { type Destination, parseDestination, showDestination } from '../transport/destination.ts';
 import { EagerTransport } from '../transport/eager.ts';
 import { LocalTransport } from '../transport/local.ts';
 import { SshTransport } from '../transport/ssh.ts';
 import type { Transport } from '../transport/transport.ts';
+import { inheritanceOf } from './inheritance.ts';
 import { stateFolderOf } from './state-folder.ts';
 
 export interface PrepareOptions {
@@ -31,20 +33,24 @@ export interface Prepared {
   /** Real paths. */
   readonly source: string;
   readonly stateDir: string;
+  /** undefined: the source has never been a replica. */
+  readonly inherited: Inheritance | undefined;
   readonly transports: readonly EagerTransport[];
   abandon(): Promise<void>;
 }
 
-/** @throws FamError SOURCE_*, STATE_UNUSABLE, OVERLAP, USAGE; nothing has been begun then */
+/** @throws FamError SOURCE_*, STATE_UNUSABLE, OVERLAP, SUPERSEDED, USAGE; nothing has been begun then */
 export function prepare(options: PrepareOptions): Prepared {
   const source = sourceFolder(options.source);
   const destinations = options.destinations.map(parseDestination);
   for (const destination of destinations) refuseOverlap(source, destination);
+  const inherited = inheritanceOf(source);
   const stateDir = stateFolder(options.stateDir ?? stateFolderOf(source), source);
   const transports = destinations.map((destination) => new EagerTransport(transportTo(destination, options)));
   return {
     source,
     stateDir,
+    inherited,
     transports,
     async abandon() {
       await Promise.all(transports.map((transport) => transport.abandon()));

@@ -81,6 +81,11 @@ export class ReplicaRunner {
     return this.#state === 'live';
   }
 
+  /** Why it was lost; undefined once it has been in sync again. */
+  get lastError(): FamError | undefined {
+    return this.#lastError;
+  }
+
   /** Set while there is no reason to believe that another attempt will do better than the last one. */
   get hopeless(): FamError | undefined {
     const error = this.#lastError;
@@ -214,6 +219,15 @@ export class ReplicaRunner {
         this.#log.warn(
           { event: 'extras', count, paths },
           `${count} names that the source lacks were kept (${paths.slice(0, 3).join(', ')}${count > 3 ? ', ...' : ''}); --init moves such to the trash`,
+        );
+        return undefined;
+      }
+      case 'kept': {
+        const { count, trash } = event.kept;
+        const paths = event.kept.paths.map(displayBytes);
+        this.#log.warn(
+          { event: 'kept', count, paths, trash },
+          `${count} names that fam had not put there, or that were changed since, gave way (${paths.slice(0, 3).join(', ')}${count > 3 ? ', ...' : ''}): kept in ${trash}`,
         );
         return undefined;
       }

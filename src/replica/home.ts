@@ -3,7 +3,7 @@
 // This file: where a replica's own things are. Staging, limbo, trash and state are on the root's own file system and
 // mount, because everything is placed by rename: beside the root where that is possible, else in ROOT/.fam.
 
-import { mkdirSync, realpathSync } from 'node:fs';
+import { ftruncateSync, mkdirSync, readFileSync, realpathSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { FamError } from '../core/errors.ts';
 import { type ByteString, bytesOfText, displayBytes } from '../core/name.ts';
@@ -42,6 +42,8 @@ export interface Home {
   readonly stagingFd: number;
   readonly limboFd: number;
   readonly trashFd: number;
+  /** Path of the folder that holds all of these. */
+  readonly path: string;
   /** Path of the state folder, for the store. */
   readonly state: string;
   readonly stateFd: number;
@@ -77,6 +79,7 @@ export function openHome(path: string): Home {
       limboFd: sub('limbo'),
       trashFd: sub('trash'),
       stateFd: sub('state'),
+      path: homePath,
       state: join(homePath, 'state'),
       isInside,
       close: closeAll,
@@ -85,6 +88,34 @@ export function openHome(path: string): Home {
     closeAll();
     throw error;
   }
+}
+
+/** A replica's own folder, as far as it can be told without opening it. */
+export interface HomePlace {
+  readonly path: string;
+  readonly isInside: boolean;
+}
+
+/** Where the own folder of a root (its real path) is, if it has one. */
+export function findHome(root: string): HomePlace | undefined {
+  const inside = join(root, innerHomeName);
+  if (isOwnFolder(inside)) return { path: inside, isInside: true };
+  const beside = join(dirname(root), `.fam-${basename(root)}`);
+  return root !== '/' && isOwnFolder(beside) ? { path: beside, isInside: false } : undefined;
+}
+
+/** Nobody else can look into it, and an agent has been at work in it: a user's folder may bear the name. */
+function isOwnFolder(path: string): boolean {
+  const stat = new Stat();
+  if (statx(AT_FDCWD, bytesOfText(path), stat) < 0 || !stat.isDirectory || (stat.mode & 0o077) !== 0)
+    return false;
+  return statx(AT_FDCWD, bytesOfText(join(path, 'lock')), stat) === 0 && stat.isFile;
+}
+
+/** The process that holds the lock in such a folder, as it has written there. */
+export function lockHolder(home: HomePlace): number | undefined {
+  const pid = Number(readFileSync(join(home.path, 'lock'), 'latin1'));
+  return Number.isSafeInteger(pid) && pid > 0 ? pid : undefined;
 }
 
 /** Whether the root holds nothing but our own folder. */
@@ -200,7 +231,12 @@ function takeLock(homeFd: number, root: string): number {
   const fd = openat(homeFd, 'lock', O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
   if (fd < 0) throw unwritable(root, fd);
   const result = flock(fd, LOCK_EX | LOCK_NB);
-  if (result === 0) return fd;
+  if (result === 0) {
+    // Whoever promotes this replica ends us by this.
+    ftruncateSync(fd);
+    writeSync(fd, `${process.pid}\n`, 0);
+    return fd;
+  }
   close(fd);
   if (result !== -EAGAIN) throw unwritable(root, result);
   throw new FamError('REPLICA_BUSY', `another agent is writing to ${root}`, { retryable: true });

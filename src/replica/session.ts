@@ -1,11 +1,14 @@
 // One connection, seen from the replica: what each message does. Synchronous; runs in the applier's thread.
 
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import type { Batch, Change } from '../core/change.ts';
 import { FamError } from '../core/errors.ts';
 import { type ByteString, bytesOfText, type Name } from '../core/name.ts';
 import type { Place } from '../core/plan-operation.ts';
 import type { Problem } from '../core/problem.ts';
+import type { Succession } from '../core/succession.ts';
 import { check, ESTALE, Stat, statx, syncfs } from '../kernel/sys.ts';
 import type { TreeStore } from '../tree/store.ts';
 import type {
@@ -20,6 +23,7 @@ import type {
   Welcome,
 } from '../wire/messages.ts';
 import { protocolVersion } from '../wire/messages.ts';
+import { follow } from './allegiance.ts';
 import { Applier, type Step } from './applier.ts';
 import { ApplyingMark } from './applying-mark.ts';
 import { AttributeRules } from './attribute-rules.ts';
@@ -33,6 +37,8 @@ import { Records, type ReplicaMemory } from './records.ts';
 import { recover } from './recover.ts';
 import { SameContents } from './same-contents.ts';
 import { StagedStreams } from './staged-streams.ts';
+import { readSuccession, writeSuccession } from './succession-file.ts';
+import { Trash } from './trash.ts';
 
 export interface SessionOptions {
   readonly version: string;
@@ -58,6 +64,7 @@ export class ReplicaSession {
   readonly #mark: ApplyingMark;
   readonly #isFamiliar: boolean;
   #memory: ReplicaMemory | undefined;
+  #succession: Succession | undefined;
   #welcome: Welcome | undefined;
   #rules: AttributeRules | undefined;
   #reconcile: Reconcile | undefined;
@@ -78,6 +85,7 @@ export class ReplicaSession {
     this.#options = options;
     this.#records = new Records(store);
     this.#memory = this.#records.memory();
+    this.#succession = readSuccession(home.path);
     this.#mark = new ApplyingMark(home.state);
     const cutOff = this.#mark.read();
     if (cutOff !== undefined) {
@@ -175,6 +183,9 @@ export class ReplicaSession {
       this.#options.send({ type: 'problems', problems: this.#problems });
       this.#problems = [];
     }
+    const kept = Trash.takeUntold();
+    if (kept !== undefined)
+      this.#options.send({ type: 'kept', ...kept, trash: join(this.#home.path, 'trash') });
     if (this.#isSyncDue && !this.#syncing) {
       this.#isSyncDue = false;
       this.#syncing = true;
@@ -208,6 +219,8 @@ export class ReplicaSession {
   #state(): ReplicaState | null {
     const memory = this.#memory;
     if (memory === undefined || !memory.reconciled || !this.#isFamiliar) return null;
+    // Whoever was the main has changed since in ways that no cursor speaks of.
+    if (this.#succession?.isMain === true) return null;
     // I8: whoever was killed before it had what it lacked is behind no cursor.
     if (memory.lackingSince > 0) return null;
     const { sourceId, epoch, cursor } = memory;
@@ -229,7 +242,7 @@ export class ReplicaSession {
     if (welcome.attributeRules !== undefined) this.#rules = new AttributeRules(welcome.attributeRules);
     this.#welcome = welcome;
     const memory = this.#memory;
-    if (memory !== undefined && !welcome.init) refuseOthers(memory, welcome, this.#home.root);
+    this.#follow(welcome);
     this.#applier.maker.syncFiles = welcome.durability === 'file';
     if (welcome.mode === 'resume') {
       if (memory === undefined || memory.sourceId !== welcome.sourceId) {
@@ -252,6 +265,16 @@ export class ReplicaSession {
       lackingSince: 0,
       latest: [],
     });
+  }
+
+  #follow(welcome: Welcome): void {
+    const { root } = this.#home;
+    this.#succeed(follow({ root, memory: this.#memory, succession: this.#succession }, welcome));
+  }
+
+  #succeed(succession: Succession): void {
+    if (!isDeepStrictEqual(this.#succession, succession)) writeSuccession(this.#home.path, succession);
+    this.#succession = succession;
   }
 
   // --- first contact ------------------------------------------------------------------------------------------------------
@@ -293,6 +316,7 @@ export class ReplicaSession {
     if (extras !== undefined) this.#options.send(extras);
     this.#remember({ ...this.#known(), cursor: seq, pending, reconciled: true });
     this.#tellReconciled = true;
+    if (this.#succession !== undefined) this.#succeed({ ...this.#succession, isWhole: true });
     this.#options.step?.('reconciled');
     this.#records.store.releaseMemory();
     this.#syncSoon();
@@ -426,21 +450,5 @@ export class ReplicaSession {
       this.#options.send({ type: 'problems', problems: this.#problems });
       this.#problems = [];
     }
-  }
-}
-
-/** I9: one source at a time, and never an older epoch. */
-function refuseOthers(memory: ReplicaMemory, welcome: Welcome, root: string): void {
-  if (memory.sourceId !== welcome.sourceId) {
-    throw new FamError(
-      'REPLICA_FENCED',
-      `${root} is a replica of another source (${memory.sourceId}): it follows a new one only with --init`,
-    );
-  }
-  if (memory.epoch > welcome.epoch) {
-    throw new FamError(
-      'REPLICA_FENCED',
-      `${root} has followed this source in epoch ${memory.epoch}, which is later than ${welcome.epoch}: the source is out of date`,
-    );
   }
 }

@@ -24,12 +24,16 @@ import type { Home } from './home.ts';
 import type { Records } from './records.ts';
 
 const listName = 'list.jsonl';
+/** Paths that are told of at once; all are counted. */
+const maxToldPaths = 20;
 
 export class Trash {
   readonly #home: Home;
   readonly #stat = new Stat();
   /** Things kept by this process: no two have the same name, whoever keeps them. */
   static #count = 0;
+  /** What this process has kept and not told yet: where it was, by its name in the trash. */
+  static readonly #untold = new Map<string, ByteString>();
   /** Before this one all have been dealt with by `removeLinks`. */
   #next = Trash.#count;
 
@@ -49,7 +53,17 @@ export class Trash {
     const moved = renameat2(dirfd, name, this.#home.trashFd, kept, RENAME_NOREPLACE);
     if (moved < 0) return moved;
     Trash.#count += 1;
+    Trash.#untold.set(kept, path);
     return this.#list(time, path, why, kept);
+  }
+
+  /** How much has been kept since the last call, whoever kept it, and where the first ones were; undefined: nothing. */
+  static takeUntold(): { readonly count: number; readonly paths: readonly ByteString[] } | undefined {
+    const { size: count } = Trash.#untold;
+    if (count === 0) return undefined;
+    const paths = [...Trash.#untold.values()].slice(0, maxToldPaths);
+    Trash.#untold.clear();
+    return { count, paths };
   }
 
   /**
@@ -102,6 +116,7 @@ export class Trash {
         this.#removeLinksIn(fd, `${kept}/`, records, () => true);
         close(fd);
       } else if (this.#stat.nlink > 1 && records.idOf(this.#stat) !== 0 && unlinkat(dirfd, name) === 0) {
+        Trash.#untold.delete(kept);
         this.#list(new Date(), kept, 'removed again: the tree has it under another name', kept);
       }
     }

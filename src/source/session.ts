@@ -14,6 +14,7 @@ import {
   type Extras,
   type Failed,
   type Hello,
+  type Kept,
   protocolVersion,
   type ToAgent,
   type ToSource,
@@ -39,6 +40,9 @@ export interface SessionOptions {
   /** After this a file that never holds still is sent as it is. */
   readonly hotFileMaxDelayMs: number;
   readonly attributeRules?: AttributeRules | undefined;
+  /** As in `Welcome`. */
+  readonly promotedAt?: number | undefined;
+  readonly follows?: string | undefined;
   /** Bytes a second to this replica at most. */
   readonly bandwidth?: number | undefined;
 }
@@ -61,6 +65,7 @@ export type SessionEvent =
     }
   | { readonly type: 'problems'; readonly problems: readonly Problem[] }
   | { readonly type: 'extras'; readonly extras: Extras }
+  | { readonly type: 'kept'; readonly kept: Kept }
   /** This (relative to the root) has not been where it is recorded for so long that no event will tell why. */
   | { readonly type: 'missing'; readonly path: ByteString }
   | { readonly type: 'failed'; readonly failed: Failed };
@@ -188,6 +193,9 @@ export class Session {
       case 'extras':
         this.#out.event({ type: 'extras', extras: message });
         break;
+      case 'kept':
+        this.#out.event({ type: 'kept', kept: message });
+        break;
       case 'failed':
         this.#out.event({ type: 'failed', failed: message });
         break;
@@ -262,16 +270,19 @@ export class Session {
       state.cursor >= view.pruned &&
       state.cursor <= view.head;
     const mode = resumes ? 'resume' : 'reconcile';
+    const { version, init, durability, attributeRules, promotedAt = 0, follows } = this.#options;
     this.#send({
       type: 'welcome',
       protocol: protocolVersion,
-      version: this.#options.version,
+      version,
       sourceId: view.sourceId,
       epoch: view.epoch,
       mode,
-      init: this.#options.init,
-      durability: this.#options.durability,
-      ...(this.#options.attributeRules === undefined ? {} : { attributeRules: this.#options.attributeRules }),
+      init,
+      durability,
+      ...(attributeRules === undefined ? {} : { attributeRules }),
+      ...(promotedAt === 0 ? {} : { promotedAt }),
+      ...(follows === undefined ? {} : { follows }),
     });
     this.#out.event({
       type: 'met',

@@ -5,10 +5,13 @@ import type { Seq } from '../core/attributes.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import type { ByteString } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
+import type { Inheritance } from '../core/succession.ts';
 import type { ConditionEvent } from '../kernel/event-source.ts';
 
 export interface TreeData {
   readonly root: ByteString;
+  /** undefined: the root has never been a replica. */
+  readonly inherited: Inheritance | undefined;
   readonly stateDir: string;
   readonly monitor: 'fanotify' | 'inotify' | undefined;
   readonly settleMs: number;

@@ -5,6 +5,7 @@ import type { Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
 import type { ByteString } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
+import type { Inheritance } from '../core/succession.ts';
 import * as sys from '../kernel/sys.ts';
 import { startThread } from '../runtime/start-thread.ts';
 import type { Condition, FromTree, HeadMoved, ScanTotals, ToTree, TreeData } from './tree-messages.ts';
@@ -24,6 +25,8 @@ export interface TreeThreadOptions {
   readonly readerPort?: MessagePort | undefined;
   /** Of the `ReadingTurn` with the reader thread. */
   readonly readingTurn?: SharedArrayBuffer | undefined;
+  /** What the root has from being or having been a replica. */
+  readonly inherited?: Inheritance | undefined;
   /** I4: take the source as it is, however much of it is missing. Default false. */
   readonly trustSource?: boolean;
 }
@@ -91,6 +94,7 @@ export class TreeThread implements AsyncDisposable {
     const wakeFd = sys.check(sys.eventfd(), 'eventfd');
     const data: TreeData = {
       root: options.root,
+      inherited: options.inherited,
       stateDir: options.stateDir,
       monitor: options.monitor,
       settleMs: options.settleMs ?? 200,

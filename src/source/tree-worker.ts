@@ -4,6 +4,7 @@
 // Latency path: one poll, one read, one transaction, one message.
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import * as z from 'zod/mini';
 import type { Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
 import { type ByteString, displayBytes } from '../core/name.ts';
@@ -19,9 +20,9 @@ import { watchLimitAdvice } from '../kernel/watch-limit.ts';
 import { nameOf } from '../tree/name-of.ts';
 import { Recorder } from '../tree/recorder.ts';
 import { admitRoot } from '../tree/source-check.ts';
+import { sourceIdOf } from '../tree/source-id.ts';
 import { TreeStore } from '../tree/store.ts';
 import { ReadingTurn } from './reading-turn.ts';
-import { sourceIdOf } from './source-id.ts';
 import type { Condition, FromTree, HeadMoved, ToTree, TreeData } from './tree-messages.ts';
 
 /** The same problem is not reported again; beyond this many different ones the memory of them starts anew. */
@@ -42,6 +43,9 @@ const gatherMs = 5;
 
 /** How often a scan says how far it is. */
 const scanReportMs = 100;
+
+const promotedAtKey = 'source/promoted-at';
+const promotedAtSchema = z.int();
 
 /** Steps after which resident memory is given back: when there is nothing else to do, and at the latest. */
 const quietSteps = 500;
@@ -92,9 +96,11 @@ class TreeWorker {
     const rootFd = openRoot(data.root);
     resources.push(() => sys.close(rootFd));
     this.#rootFd = rootFd;
-    const store = TreeStore.open(data.stateDir, { sourceId: sourceIdOf(data.root) });
+    const { inherited } = data;
+    const store = TreeStore.open(data.stateDir, { sourceId: inherited?.sourceId ?? sourceIdOf(data.root) });
     resources.push(() => store.close());
     this.#store = store;
+    const hasSucceeded = this.#succeed(inherited?.promotedAt ?? 0);
     const { source, reason } = openEventSource({
       root: rootFd,
       ...(data.monitor === undefined ? {} : { monitor: data.monitor }),
@@ -111,13 +117,15 @@ class TreeWorker {
       source,
       settleMs: data.settleMs,
       hotFileMaxDelayMs: data.hotFileMaxDelayMs,
+      hidden: inherited?.hidden,
       onProblem: (problem) => this.#problem(problem),
       onCondition: (condition) => this.#condition(condition),
     });
     const recorder = this.#recorder;
     resources.push(() => recorder.close());
     const isFirst = admitRoot(this.#store, this.#rootFd, data.root, data.trustSource);
-    this.#recorder.startScan(isFirst, data.trustSource);
+    // What another main has removed since is gone for good.
+    this.#recorder.startScan(isFirst, data.trustSource || hasSucceeded);
     this.#head = this.#store.head;
     post({
       type: 'ready',
@@ -128,6 +136,16 @@ class TreeWorker {
       epoch: this.#store.epoch,
     });
     this.#reportFresh();
+  }
+
+  /** True when the root was promoted since these records were made: an epoch begins, for other mains had been at work in between. */
+  #succeed(promotedAt: number): boolean {
+    const store = this.#store;
+    const recordedAt = store.meta(promotedAtKey, promotedAtSchema) ?? 0;
+    if (recordedAt === promotedAt) return false;
+    if (store.fresh === false) store.raiseEpoch();
+    store.setMeta(promotedAtKey, promotedAt);
+    return true;
   }
 
   #reportFresh(): void {

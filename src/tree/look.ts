@@ -1,6 +1,6 @@
 // Looking at one name: what is there now, against what the records say. The only place where the tree learns anything.
 
-import { type InodeId, Kind } from '../core/attributes.ts';
+import { type InodeId, Kind, rootId } from '../core/attributes.ts';
 import type { ByteString, Name } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
 import { EACCES, ENOENT, ENOTDIR, ESTALE } from '../kernel/constants.ts';
@@ -45,6 +45,8 @@ export interface LookOptions {
   readonly hot: HotFiles;
   readonly uploads: Uploads;
   readonly outerNames: OuterNames;
+  /** A name at the top of the root that counts as not there. */
+  readonly hidden: Name | undefined;
   readonly listener: LookListener;
 }
 
@@ -71,6 +73,7 @@ export class Look {
   readonly #hot: HotFiles;
   readonly #uploads: Uploads;
   readonly #outerNames: OuterNames;
+  readonly #hidden: Name | undefined;
   /** Names that show a file which is not recorded yet, in this round. */
   readonly #heldOver: { readonly directory: InodeId; readonly name: Name }[] = [];
   readonly #listener: LookListener;
@@ -93,6 +96,7 @@ export class Look {
     this.#hot = options.hot;
     this.#uploads = options.uploads;
     this.#outerNames = options.outerNames;
+    this.#hidden = options.hidden;
     this.#listener = options.listener;
   }
 
@@ -101,6 +105,7 @@ export class Look {
     const record = this.#editor.inode(directory);
     if (record === undefined || record.kind !== Kind.directory) return 'unknown';
     if (record.links === 0) return this.#nowhere(record);
+    if (name === this.#hidden && directory === rootId) return 'gone';
     const dirfd = this.#directories.open(directory);
     if (dirfd < 0) return this.#unreachable(record, dirfd);
     // Somebody may still write through a descriptor that was opened under this name when it was another inode's.
@@ -125,6 +130,7 @@ export class Look {
     entry: EntryRecord | undefined,
     stored: InodeRecord | undefined,
   ): Verdict {
+    if (name === this.#hidden && directory === rootId) return 'gone';
     const rc = sys.statx(dirfd, name, this.#stat);
     if (rc === -ENOENT) return 'gone';
     if (rc < 0) return this.failed(directory, name, 'read attributes', rc);

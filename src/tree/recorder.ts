@@ -37,6 +37,8 @@ export interface RecorderOptions {
   readonly maxDeleteFraction?: number;
   /** Default 1000. */
   readonly maxDeleteCount?: number;
+  /** A name at the top of the root that is not of the tree. */
+  readonly hidden?: Name | undefined;
   readonly onProblem?: (problem: Problem) => void;
   readonly onCondition?: (condition: ConditionEvent) => void;
 }
@@ -125,6 +127,7 @@ export class Recorder implements Disposable {
       hot: this.#hot,
       uploads: this.#uploads,
       outerNames,
+      hidden: options.hidden,
       listener: {
         list: (id, isNew) => this.#scanner.push(id, isNew),
         moved: (id) => {

@@ -215,6 +215,12 @@ const toSource: fc.Arbitrary<ToSource> = fc.oneof(
     paths: fc.array(byteString(0, 300), { maxLength: 5 }),
   }),
   fc.record({
+    type: fc.constant('kept' as const),
+    count,
+    paths: fc.array(byteString(0, 300), { maxLength: 5 }),
+    trash: text,
+  }),
+  fc.record({
     type: fc.constant('failed' as const),
     code: fc.constantFrom(...(Object.keys(exitCodes) as ErrorCode[])),
     message: text,

@@ -10,6 +10,7 @@ import {
   decodeExtras,
   decodeFailed,
   decodeHello,
+  decodeKept,
   decodeProblems,
   decodeReconciled,
   decodeWelcome,
@@ -65,6 +66,7 @@ function encodeUnchecked(message: ToAgent | ToSource): Uint8Array {
     case 'problems':
     case 'failed':
     case 'extras':
+    case 'kept':
       return encodeControl(FrameType[message.type], message);
     case 'alive':
     case 'bye':
@@ -128,6 +130,8 @@ export function decodeToSource(frame: Uint8Array): ToSource {
       return decodeFailed(frame);
     case FrameType.extras:
       return decodeExtras(frame);
+    case FrameType.kept:
+      return decodeKept(frame);
     case FrameType.alive:
       return bare('alive', frame);
     default:

@@ -4,9 +4,9 @@ import { Packr, Unpackr } from 'msgpackr';
 import * as z from 'zod/mini';
 import { type ErrorCode, exitCodes, FamError } from '../core/errors.ts';
 import { isPlainMessagePack } from './message-pack.ts';
-import type { Extras, Failed, Hello, Problems, Reconciled, Welcome } from './messages.ts';
+import type { Extras, Failed, Hello, Kept, Problems, Reconciled, Welcome } from './messages.ts';
 
-export type ControlMessage = Hello | Welcome | Reconciled | Problems | Failed | Extras;
+export type ControlMessage = Hello | Welcome | Reconciled | Problems | Failed | Extras | Kept;
 
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
@@ -42,6 +42,8 @@ const schemas = {
     version: text,
     sourceId: text,
     epoch: count,
+    promotedAt: z.optional(count),
+    follows: z.optional(text),
     mode: z.enum(['resume', 'reconcile']),
     init: z.boolean(),
     durability: z.enum(['none', 'batch', 'file']),
@@ -51,6 +53,7 @@ const schemas = {
   problems: z.object({ type: z.literal('problems'), problems: z.array(problem) }),
   failed: z.object({ type: z.literal('failed'), code: errorCode, message: text, retryable: z.boolean() }),
   extras: z.object({ type: z.literal('extras'), count, paths: z.array(text) }),
+  kept: z.object({ type: z.literal('kept'), count, paths: z.array(text), trash: text }),
 } as const;
 
 /** @param type the frame's type byte; the map holds everything but `type`. */
@@ -70,6 +73,7 @@ export const decodeReconciled = (frame: Uint8Array): Reconciled =>
 export const decodeProblems = (frame: Uint8Array): Problems => decode('problems', schemas.problems, frame);
 export const decodeFailed = (frame: Uint8Array): Failed => decode('failed', schemas.failed, frame);
 export const decodeExtras = (frame: Uint8Array): Extras => decode('extras', schemas.extras, frame);
+export const decodeKept = (frame: Uint8Array): Kept => decode('kept', schemas.kept, frame);
 
 function decode<T>(name: ControlMessage['type'], schema: z.ZodMiniType<T>, frame: Uint8Array): T {
   let fields: unknown;

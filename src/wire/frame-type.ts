@@ -21,6 +21,7 @@ export const FrameType = {
   'digests-wanted': 20,
   digests: 21,
   version: 22,
+  kept: 23,
 } as const;
 
 /** Whether a frame says only that the agent is there: noted where frames arrive. */

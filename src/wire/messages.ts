@@ -43,6 +43,10 @@ export interface Welcome {
   readonly version: string;
   readonly sourceId: string;
   readonly epoch: number;
+  /** When the source was promoted, ms since 1970; left out: it is the first main of its line. */
+  readonly promotedAt?: number | undefined;
+  /** The line that the source's own tree follows as a replica. */
+  readonly follows?: string | undefined;
   readonly mode: 'resume' | 'reconcile';
   /** Consent to move what the source lacks to the trash (I5). */
   readonly init: boolean;
@@ -210,6 +214,17 @@ export interface Extras {
   readonly paths: readonly string[];
 }
 
+/** What fam had not put there, or what was changed since, gave way: it is in the replica's trash (I6). */
+export interface Kept {
+  readonly type: 'kept';
+  /** Since the last such message. */
+  readonly count: number;
+  /** Where the first ones were, relative to the root, as byte strings. */
+  readonly paths: readonly string[];
+  /** The trash, on the replica's host, for people. */
+  readonly trash: string;
+}
+
 export interface Failed {
   readonly type: 'failed';
   readonly code: ErrorCode;
@@ -238,6 +253,7 @@ export type ToSource =
   | Digests
   | Problems
   | Extras
+  | Kept
   | Failed
   | { readonly type: 'alive' };
 

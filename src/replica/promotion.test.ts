@@ -1,0 +1,127 @@
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { expectEqualTrees } from '../../test/oracle/compare-trees.ts';
+import { Killed, ReplicaPair } from '../../test/support/replica-pair.ts';
+import { tempFolder } from '../../test/support/temp-folder.ts';
+import { promote, undoPromotion } from './promotion.ts';
+
+function makePair(): ReplicaPair {
+  return new ReplicaPair(tempFolder('promotion'));
+}
+
+/** Contents of all files below a folder, each once. */
+function contentsIn(folder: string): Set<string> {
+  const files = fs
+    .readdirSync(folder, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile());
+  return new Set(files.map((entry) => fs.readFileSync(join(entry.parentPath, entry.name), 'latin1')));
+}
+
+function fill(source: string): void {
+  const at = (path: string): string => join(source, path);
+  fs.mkdirSync(at('a/b/c'), { recursive: true });
+  for (const path of ['a/one', 'a/b/two', 'a/b/c/three', 'four', 'fifth'])
+    fs.writeFileSync(at(path), `of ${path}`);
+  fs.writeFileSync(at('large'), Buffer.alloc(300_000, 'large'));
+}
+
+function change(source: string): void {
+  const at = (path: string): string => join(source, path);
+  fs.renameSync(at('a/b'), at('b'));
+  fs.renameSync(at('a'), at('b/a'));
+  fs.renameSync(at('four'), at('x'));
+  fs.renameSync(at('fifth'), at('four'));
+  fs.renameSync(at('x'), at('fifth'));
+  fs.writeFileSync(at('b/two'), 'changed');
+  fs.writeFileSync(at('new'), 'new');
+  fs.mkdirSync(at('folder/deep'), { recursive: true });
+  fs.writeFileSync(at('folder/deep/file'), 'in a new folder');
+  fs.renameSync(at('b/c'), at('folder/c'));
+  fs.writeFileSync(at('large'), Buffer.alloc(400_000, 'other'));
+}
+
+/** Kills the agent at its nth step, or connects to the end; whether it was killed. */
+function connectKilled(pair: ReplicaPair, n: number): boolean {
+  let left = n;
+  try {
+    pair.connect({}, () => {
+      if (--left === 0) throw new Killed();
+    });
+  } catch (error) {
+    if (!(error instanceof Killed)) throw error;
+    return true;
+  }
+  return false;
+}
+
+describe('promote', () => {
+  test('after the agent was killed at any step: nothing half is shown, nothing is lost, and it can follow again', async () => {
+    for (let n = 1, killed = true; killed; n++) {
+      const pair = makePair();
+      fill(pair.source);
+      const before = contentsIn(pair.source);
+      pair.record();
+      pair.connect();
+      change(pair.source);
+      const after = contentsIn(pair.source);
+      pair.record();
+      killed = connectKilled(pair, n);
+      const { trash } = await promote(pair.replica, { force: false });
+      const shown = contentsIn(pair.replica);
+      const kept = contentsIn(trash);
+      for (const content of shown) expect(before.has(content) || after.has(content), `step ${n}`).toBe(true);
+      for (const content of before) {
+        if (after.has(content))
+          expect(shown.has(content) || kept.has(content), `step ${n}: ${content.slice(0, 20)}`).toBe(true);
+      }
+      expect(await undoPromotion(pair.replica)).toBe(true);
+      pair.connect();
+      expectEqualTrees(pair.source, pair.replica);
+      expect(n).toBeLessThan(200);
+      pair.close();
+    }
+  });
+
+  test('says of which files newer content had been announced', async () => {
+    const pair = makePair();
+    fill(pair.source);
+    pair.record();
+    pair.connect();
+    fs.writeFileSync(join(pair.source, 'large'), Buffer.alloc(2_000_000, 'other'));
+    pair.record();
+    const die = (pieces: number): void => {
+      if (pieces === 2) throw new Killed();
+    };
+    expect(() => pair.connect({ onPiece: die })).toThrow(Killed);
+    const { owed } = await promote(pair.replica, { force: false });
+    expect(owed).toEqual(['large']);
+    expect(fs.statSync(join(pair.replica, 'large')).size).toBe(300_000);
+  });
+
+  test('a later promotion is later, although the clock has gone back', async () => {
+    const pair = makePair();
+    fill(pair.source);
+    pair.record();
+    pair.connect();
+    const first = await promote(pair.replica, { force: false });
+    const second = await promote(pair.replica, { force: false });
+    expect(second.succession.promotedAt).toBeGreaterThan(first.succession.promotedAt);
+    expect(second.succession.sourceId).toBe(first.succession.sourceId);
+  });
+
+  test('refuses a replica whose first copy was cut off', async () => {
+    const pair = makePair();
+    fill(pair.source);
+    pair.record();
+    const die = (listings: number): void => {
+      if (listings === 2) throw new Killed();
+    };
+    expect(() => pair.connect({ onListing: die })).toThrow(Killed);
+    await expect(promote(pair.replica, { force: false })).rejects.toMatchObject({
+      code: 'REPLICA_INCOMPLETE',
+    });
+    pair.connect();
+    expectEqualTrees(pair.source, pair.replica);
+  });
+});

@@ -1,0 +1,164 @@
+// A replica becomes the main: no source that was promoted earlier may write to it from now on, and what was under way when the old main
+// went is brought to an end. Nothing that users could see is removed.
+
+import { setTimeout as delay } from 'node:timers/promises';
+import { Kind } from '../core/attributes.ts';
+import { FamError } from '../core/errors.ts';
+import { bytesOfText, type Name } from '../core/name.ts';
+import type { Succession } from '../core/succession.ts';
+import { close, O_DIRECTORY, O_RDONLY, openat, readDirectory } from '../kernel/sys.ts';
+import { sourceIdOf } from '../tree/source-id.ts';
+import { TreeStore } from '../tree/store.ts';
+import { ApplyingMark } from './applying-mark.ts';
+import { findHome, type Home, lockHolder, openHome } from './home.ts';
+import { Records } from './records.ts';
+import { recover } from './recover.ts';
+import { readSuccession, writeSuccession } from './succession-file.ts';
+import { Trash } from './trash.ts';
+
+export interface PromoteOptions {
+  /** Promotes a replica whose first copy had not come to its end. */
+  readonly force: boolean;
+}
+
+/** What a promoted replica has not. */
+export interface Promotion {
+  readonly succession: Succession;
+  /** Paths, relative to the root, of which newer content had been announced and had not come: they show what was there before. */
+  readonly owed: readonly string[];
+  /** How many things had lost their names, and the places where they were to go had not come: they are in the trash. */
+  readonly kept: number;
+  /** Path of the trash. */
+  readonly trash: string;
+}
+
+/** An agent that is told to end finishes its batch first. */
+const agentEndMs = 10_000;
+const lookAgainMs = 50;
+
+/**
+ * Makes the tree at `root` (a real path) the main of its line.
+ * @throws FamError REPLICA_INCOMPLETE, REPLICA_BUSY, DESTINATION_*, STATE_UNUSABLE; it is what it was then
+ */
+export async function promote(root: string, { force }: PromoteOptions): Promise<Promotion> {
+  const place = findHome(root);
+  const former = place === undefined ? undefined : readSuccession(place.path);
+  if (former?.isMain !== true && place !== undefined && former?.isWhole !== true && !force)
+    throw incomplete(root);
+  const succession: Succession = {
+    sourceId: former?.sourceId ?? sourceIdOf(bytesOfText(root)),
+    // A clock that is behind must not make it an earlier one.
+    promotedAt: Math.max(Date.now(), (former?.promotedAt ?? 0) + 1),
+    isMain: true,
+    isWhole: true,
+  };
+  // First of all: the agent that is at work is the last one.
+  if (place !== undefined) writeSuccession(place.path, succession);
+  let home: Home;
+  try {
+    home = await openAlone(root);
+  } catch (error) {
+    if (place !== undefined && former !== undefined) writeSuccession(place.path, former);
+    throw error;
+  }
+  try {
+    if (place === undefined) writeSuccession(home.path, succession);
+    return { succession, ...settle(home), trash: `${home.path}/trash` };
+  } finally {
+    home.close();
+  }
+}
+
+/** Lets a tree that was promoted follow a main again. @returns false: it was none. @throws FamError REPLICA_BUSY, STATE_UNUSABLE */
+export async function undoPromotion(root: string): Promise<boolean> {
+  const place = findHome(root);
+  const former = place === undefined ? undefined : readSuccession(place.path);
+  if (place === undefined || former?.isMain !== true) return false;
+  const home = await openAlone(root);
+  writeSuccession(place.path, { ...former, promotedAt: 0, isMain: false });
+  home.close();
+  return true;
+}
+
+function incomplete(root: string): FamError {
+  return new FamError(
+    'REPLICA_INCOMPLETE',
+    `the first copy to ${root} has not come to its end: files are missing there. --force promotes it all the same`,
+  );
+}
+
+/** Ends the agent that is at work, if one is, and takes its place. */
+async function openAlone(root: string): Promise<Home> {
+  const deadline = performance.now() + agentEndMs;
+  let told: number | undefined;
+  for (;;) {
+    try {
+      return openHome(root);
+    } catch (error) {
+      if (!(error instanceof FamError && error.code === 'REPLICA_BUSY')) throw error;
+    }
+    const place = findHome(root);
+    const agent = place === undefined ? undefined : lockHolder(place);
+    if (performance.now() > deadline) {
+      throw new FamError(
+        'REPLICA_BUSY',
+        `the agent of ${root} (process ${agent ?? 'unknown'}) does not end: kill it`,
+        {
+          retryable: true,
+        },
+      );
+    }
+    // RACE: another agent may have taken the lock meanwhile; it is told as well.
+    if (agent !== undefined && agent !== told) {
+      told = agent;
+      end(agent, root);
+    }
+    await delay(lookAgainMs);
+  }
+}
+
+function end(agent: number, root: string): void {
+  try {
+    process.kill(agent, 'SIGTERM');
+  } catch (cause) {
+    // It has ended by itself.
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ESRCH') return;
+    throw new FamError(
+      'REPLICA_BUSY',
+      `the agent of ${root} (process ${agent}) cannot be ended: run this as the user that it runs as`,
+      { cause },
+    );
+  }
+}
+
+/** Brings to an end what an agent had begun, and says what is lacking. From now on no cursor speaks of this tree. */
+function settle(home: Home): Pick<Promotion, 'owed' | 'kept'> {
+  using store = TreeStore.open(home.state, { journal: false });
+  const records = new Records(store);
+  const memory = records.memory();
+  const mark = new ApplyingMark(home.state);
+  const cutOff = mark.read();
+  if (cutOff !== undefined && memory?.reconciled === true) recover(home, records, cutOff);
+  mark.clear();
+  mark.close();
+  const files = (memory?.pending ?? []).filter(
+    ({ id }) => records.inode(id)?.attributes.kind !== Kind.directory,
+  );
+  const owed = files.map(({ id }) => records.pathOf(id));
+  const kept = keepNameless(home);
+  if (memory !== undefined) records.remember({ ...memory, reconciled: false, pending: [], deferred: [] });
+  return { owed, kept };
+}
+
+/** What is in limbo has lost its name in the tree: where it was to go was still to be told. */
+function keepNameless(home: Home): number {
+  const names: Name[] = [];
+  const fd = openat(home.limboFd, '.', O_RDONLY | O_DIRECTORY);
+  readDirectory(fd, (name) => {
+    names.push(name);
+  });
+  close(fd);
+  const trash = new Trash(home);
+  const why = 'it had no name when this replica was promoted';
+  return names.filter((name) => trash.keep(home.limboFd, name, `(${name})`, why) >= 0).length;
+}

@@ -1,0 +1,63 @@
+// The file in which a replica's own folder remembers whom it follows, or that it was promoted. It outlives the records: a replica whose
+// state was lost still refuses a main that has been succeeded.
+
+import { closeSync, fdatasyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import * as z from 'zod/mini';
+import { FamError } from '../core/errors.ts';
+import type { Succession } from '../core/succession.ts';
+import { syncPath } from '../tree/store-files.ts';
+
+const successionSchema = z.object({
+  sourceId: z.string(),
+  promotedAt: z.int().check(z.nonnegative()),
+  isMain: z.boolean(),
+  isWhole: z.boolean(),
+});
+
+/**
+ * @param home path of the replica's own folder
+ * @returns undefined: it has never followed anybody
+ * @throws FamError STATE_UNUSABLE when the file is there and says nothing: whoever guessed could follow the wrong main
+ */
+export function readSuccession(home: string): Succession | undefined {
+  const path = fileIn(home);
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
+    throw unusable(path, cause);
+  }
+  try {
+    return successionSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw unusable(path, cause);
+  }
+}
+
+/** Replaces it, so that it survives a power loss. */
+export function writeSuccession(home: string, succession: Succession): void {
+  const path = fileIn(home);
+  const fd = openSync(`${path}.new`, 'w', 0o600);
+  try {
+    writeSync(fd, `${JSON.stringify(succession)}\n`);
+    fdatasyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(`${path}.new`, path);
+  syncPath(home);
+}
+
+function fileIn(home: string): string {
+  return join(home, 'succession.json');
+}
+
+function unusable(path: string, cause: unknown): FamError {
+  return new FamError(
+    'STATE_UNUSABLE',
+    `${path} cannot be read: it says which main this tree follows. Remove it if that is known otherwise`,
+    { cause },
+  );
+}

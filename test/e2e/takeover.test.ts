@@ -1,0 +1,175 @@
+// The main server dies, a replica takes its place, and later it goes back: users find the changes that they made.
+
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { openHome } from '../../src/replica/home.ts';
+import { expectEqualTrees } from '../oracle/compare-trees.ts';
+import { Mirror, runFam } from '../support/fam.ts';
+import { agentsOf, kill } from '../support/processes.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { type Farm, startFarm } from './farm.ts';
+
+const superseded = 35;
+
+async function promote(root: string, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runFam(['promote', root, ...args]);
+  expect(code, stderr).toBe(0);
+  return stdout;
+}
+
+/** What is in the trash of a replica, by the path where it was. */
+function trashOf(root: string): Map<string, string> {
+  const trash = join(openHomePath(root), 'trash');
+  const lines = existsSync(join(trash, 'list.jsonl'))
+    ? readFileSync(join(trash, 'list.jsonl'), 'utf8').trim().split('\n')
+    : [];
+  return new Map(
+    lines.map((line) => {
+      const { path, kept } = JSON.parse(line);
+      return [path, readFileSync(join(trash, kept), 'utf8')];
+    }),
+  );
+}
+
+function openHomePath(root: string): string {
+  return root.replace(/([^/]+)$/, '.fam-$1');
+}
+
+/** The main and all that it runs die with changes that nobody has. */
+async function die(farm: Farm, main: Mirror, change: () => void): Promise<void> {
+  const agents = farm.replicas.flatMap(agentsOf);
+  kill(agents, 'SIGSTOP');
+  change();
+  await main.stop('SIGKILL');
+  kill(agents, 'SIGKILL');
+  await waitFor(() => farm.replicas.flatMap(agentsOf).length === 0, { describe: 'the agents to end' });
+}
+
+test('a replica takes over, the others follow it without consent, the old main comes back as a replica and then as the main', async () => {
+  const farm = await startFarm({ ssh: 1, local: 1, files: 60 });
+  const { source } = farm;
+  const [web2 = '', web3 = ''] = farm.replicas;
+  writeFileSync(join(source, 'page'), 'first');
+  writeFileSync(join(source, 'removed-later'), 'x');
+  const first = farm.start();
+  await first.inSync();
+  await first.barrier();
+  await die(farm, first, () => {
+    writeFileSync(join(source, 'page'), 'never arrived');
+    writeFileSync(join(source, 'late'), 'never arrived either');
+  });
+
+  expect(await promote(web2)).toContain(`${web2} is the main`);
+  writeFileSync(join(web2, 'page'), 'written on the standby');
+  mkdirSync(join(web2, 'new', 'folder'), { recursive: true });
+  writeFileSync(join(web2, 'new', 'folder', 'upload'), 'a user of the standby');
+  rmSync(join(web2, 'removed-later'));
+
+  const second = new Mirror({ source: web2, dests: [web3, source] });
+  await second.inSync();
+  await second.barrier();
+  expectEqualTrees(web2, web3);
+  expect(trashOf(web3), 'what the old main had put there is replaced and removed without a trace').toEqual(
+    new Map(),
+  );
+  expect(trashOf(source)).toEqual(new Map([['page', 'never arrived']]));
+  expect(readFileSync(join(source, 'late'), 'utf8'), 'kept, and listed in the log').toBe(
+    'never arrived either',
+  );
+  expect(second.stderr).toMatch(/were kept \(.*late/);
+  expect(second.stderr, 'and what gave way is named').toMatch(/gave way \(page\): kept in/);
+  for (const extra of ['late', 'removed-later']) rmSync(join(source, extra));
+
+  const old = farm.start();
+  expect((await old.exited).code, 'the old main starts by itself again').toBe(superseded);
+  expect(old.stderr).toContain('fam promote');
+  writeFileSync(join(web2, 'page-2'), 'and again');
+  await second.barrier();
+  expectEqualTrees(web2, source);
+  await second.end();
+
+  await promote(source);
+  const third = farm.start();
+  await third.inSync();
+  writeFileSync(join(source, 'page'), 'written on the first main');
+  renameSync(join(source, 'new'), join(source, 'renamed'));
+  await third.barrier();
+  farm.expectEqual();
+  await third.end();
+  const again = new Mirror({ source: web2, dests: [web3] });
+  expect((await again.exited).code, 'web2 is not the main any more').toBe(34);
+});
+
+test('a main that is cut off, not dead, ends when it meets the replica that took over', async () => {
+  const farm = await startFarm({ ssh: 1, files: 20 });
+  const [web2 = ''] = farm.replicas;
+  const first = farm.start();
+  await first.inSync();
+  writeFileSync(join(farm.source, 'late'), 'x');
+  await first.barrier();
+  await promote(web2);
+  expect(agentsOf(web2), 'its agent has been ended').toEqual([]);
+  writeFileSync(join(web2, 'late'), 'of the standby');
+  const { code } = await first.exited;
+  expect(code).toBe(superseded);
+  expect(first.stderr).toContain(`${web2} was promoted`);
+  expect(readFileSync(join(web2, 'late'), 'utf8')).toBe('of the standby');
+  const withConsent = farm.start({ args: ['--init'] });
+  expect((await withConsent.exited).code, 'also with --init, which may stand in a unit file').toBe(
+    superseded,
+  );
+  expect(readFileSync(join(web2, 'late'), 'utf8')).toBe('of the standby');
+
+  await promote(web2, '--undo');
+  const second = farm.start();
+  await second.inSync();
+  await second.barrier();
+  farm.expectEqual();
+  expect(trashOf(web2)).toEqual(new Map([['late', 'of the standby']]));
+  await second.end();
+});
+
+test('a replica that was not promoted does not mirror back to its main', async () => {
+  const farm = await startFarm({ ssh: 0, local: 2, files: 10 });
+  const [web2 = '', web3 = ''] = farm.replicas;
+  const first = new Mirror({ source: farm.source, dests: [web2] });
+  await first.inSync();
+  const back = new Mirror({ source: web2, dests: [farm.source] });
+  expect((await back.exited).code).toBe(34);
+  expect(back.stderr).toContain('in a circle');
+  const on = new Mirror({ source: web2, dests: [web3] });
+  await on.inSync();
+  writeFileSync(join(farm.source, 'page'), 'handed on');
+  await waitFor(() => existsSync(join(web3, 'page')), { describe: 'the page on the replica of the replica' });
+  await on.end();
+  await first.end();
+});
+
+test("a promoted replica's own folder inside its root is not mirrored", async () => {
+  const farm = await startFarm({ ssh: 0, local: 2, files: 10 });
+  const [web2 = '', web3 = ''] = farm.replicas;
+  mkdirSync(join(web2, '.fam'), { mode: 0o700 });
+  const first = new Mirror({ source: farm.source, dests: [web2] });
+  await first.inSync();
+  await first.end();
+  await promote(web2);
+  const second = new Mirror({ source: web2, dests: [web3] });
+  await second.inSync();
+  writeFileSync(join(web2, 'page'), 'x');
+  await second.barrier();
+  expect(readdirSync(web3)).not.toContain('.fam');
+  expectEqualTrees(web2, web3, { ignore: ['.fam'] });
+  await second.end();
+});
+
+test('a replica whose first copy had not ended is promoted with --force only', async () => {
+  const root = join(tempFolder('promote'), 'www');
+  mkdirSync(root);
+  openHome(root).close();
+  const refused = await runFam(['promote', root]);
+  expect(refused.code).toBe(36);
+  expect(refused.stderr).toContain('--force');
+  expect(await promote(root, '--force')).toContain('is the main');
+});
