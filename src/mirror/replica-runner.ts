@@ -12,6 +12,7 @@ import type { ReaderThread, SessionEnd } from '../source/reader-thread.ts';
 import type { SessionEvent, SessionOptions, SessionProgress } from '../source/session.ts';
 import { Backoff } from '../transport/backoff.ts';
 import type { Connection, Transport } from '../transport/transport.ts';
+import { Outage } from './outage.ts';
 
 /** Something that only a person can mend is tried again this rarely. */
 const hopelessRetryMs = 30_000;
@@ -37,6 +38,7 @@ export class ReplicaRunner {
   readonly #options: RunnerOptions;
   readonly #log: Log;
   readonly #backoff = new Backoff();
+  readonly #outage = new Outage();
   readonly #stop = new AbortController();
   /** While it is connected. */
   #session: SessionNumber | undefined;
@@ -135,11 +137,13 @@ export class ReplicaRunner {
       const backoffMs = this.#backoff.failed(performance.now());
       const delay = this.#lastError !== undefined && !mayMend(this.#lastError) ? hopelessRetryMs : backoffMs;
       this.#retryAt = performance.now() + delay;
-      const message = this.#lastError?.message ?? 'the link ended';
-      this.#log.warn(
-        { event: 'lost', code: this.#lastError?.code, retryInSeconds: delay / 1000 },
-        `lost: ${oneLine(message, this.label)}; retry in ${(delay / 1000).toFixed(1)} s`,
-      );
+      const message = oneLine(this.#lastError?.message ?? 'the link ended', this.label);
+      if (this.#outage.isNews(message, performance.now())) {
+        this.#log.warn(
+          { event: 'lost', code: this.#lastError?.code, retryInSeconds: delay / 1000 },
+          `lost: ${message}; retry in ${(delay / 1000).toFixed(1)} s`,
+        );
+      }
       this.#options.onProgress();
       await pause(delay, this.#stop.signal);
     }
@@ -182,6 +186,7 @@ export class ReplicaRunner {
     switch (event.type) {
       case 'met':
         this.#met = true;
+        this.#outage.end();
         this.#unmet = 0;
         this.#progress = undefined;
         this.#lacks = event.lacks;

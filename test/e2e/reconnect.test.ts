@@ -16,7 +16,7 @@ test('fam mirror says that a link is lost and when it tries again, and catches u
   await mirror.inSync();
 
   await farm.sshd?.stop();
-  // Each failed attempt is a line with the reason and the pause.
+  // That the link broke, and then why it does not come back, each with the pause.
   const lost = await mirror.logged('lost', { count: 2 });
   for (const line of lost) expect(line.msg).toMatch(/lost.*retry in [\d.]+ s/);
 
@@ -71,10 +71,12 @@ test('an agent that is killed before it says a word is started again', async () 
   const farm = await startFarm({ ssh: 0, local: 1, files: 20 });
   const [replica = ''] = farm.replicas;
   const mirror = farm.start();
-  for (let killed = 0; killed < 2; killed++) {
-    const agent = await waitFor(() => agentsOf(replica).at(0), { describe: 'an agent', intervalMs: 1 });
+  const killed = new Set<number>();
+  while (killed.size < 2) {
+    const isNew = ({ pid }: { pid: number }): boolean => !killed.has(pid);
+    const agent = await waitFor(() => agentsOf(replica).find(isNew), { describe: 'an agent', intervalMs: 1 });
     kill([agent], 'SIGKILL');
-    await mirror.logged('lost', { count: killed + 1 });
+    killed.add(agent.pid);
   }
   await mirror.inSync();
   farm.expectEqual();
