@@ -94,22 +94,31 @@ export function openHome(path: string): Home {
 export interface HomePlace {
   readonly path: string;
   readonly isInside: boolean;
+  /** The user that its agents run as. */
+  readonly uid: number;
 }
 
 /** Where the own folder of a root (its real path) is, if it has one. */
 export function findHome(root: string): HomePlace | undefined {
-  const inside = join(root, innerHomeName);
-  if (isOwnFolder(inside)) return { path: inside, isInside: true };
-  const beside = join(dirname(root), `.fam-${basename(root)}`);
-  return root !== '/' && isOwnFolder(beside) ? { path: beside, isInside: false } : undefined;
+  const inside = homeAt(join(root, innerHomeName), true);
+  if (inside !== undefined || root === '/') return inside;
+  return homeAt(join(dirname(root), `.fam-${basename(root)}`), false);
 }
 
-/** Nobody else can look into it, and an agent has been at work in it: a user's folder may bear the name. */
-function isOwnFolder(path: string): boolean {
+/**
+ * A user's folder may bear the name: an agent has been at work in ours, and nobody else can look into it. What it says decides who is
+ * the main, so another user's counts only where that user needed others to make it.
+ */
+function homeAt(path: string, isInside: boolean): HomePlace | undefined {
   const stat = new Stat();
-  if (statx(AT_FDCWD, bytesOfText(path), stat) < 0 || !stat.isDirectory || (stat.mode & 0o077) !== 0)
-    return false;
-  return statx(AT_FDCWD, bytesOfText(join(path, 'lock')), stat) === 0 && stat.isFile;
+  const isFound = (at: string): boolean => statx(AT_FDCWD, bytesOfText(at), stat) === 0;
+  const isOurs = (): boolean => stat.uid === 0 || stat.uid === process.geteuid?.();
+  if (!isFound(join(path, 'lock')) || !stat.isFile || !isFound(path) || (stat.mode & 0o077) !== 0)
+    return undefined;
+  const { uid } = stat;
+  const isTrusted =
+    isOurs() || (!isInside && isFound(dirname(path)) && isOurs() && (stat.mode & 0o022) === 0);
+  return isTrusted ? { path, isInside, uid } : undefined;
 }
 
 /** The process that holds the lock in such a folder, as it has written there. */
@@ -232,12 +241,20 @@ function takeLock(homeFd: number, root: string): number {
   if (fd < 0) throw unwritable(root, fd);
   const result = flock(fd, LOCK_EX | LOCK_NB);
   if (result === 0) {
-    // Whoever promotes this replica ends us by this.
-    ftruncateSync(fd);
-    writeSync(fd, `${process.pid}\n`, 0);
+    notePid(fd);
     return fd;
   }
   close(fd);
   if (result !== -EAGAIN) throw unwritable(root, result);
   throw new FamError('REPLICA_BUSY', `another agent is writing to ${root}`, { retryable: true });
+}
+
+/** Whoever promotes this replica ends us by this. A full disk is no reason not to serve: there may be something to remove. */
+function notePid(fd: number): void {
+  try {
+    ftruncateSync(fd);
+    writeSync(fd, `${process.pid}\n`, 0);
+  } catch {
+    // It is ended by hand then.
+  }
 }

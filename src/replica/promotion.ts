@@ -10,7 +10,7 @@ import { close, O_DIRECTORY, O_RDONLY, openat, readDirectory } from '../kernel/s
 import { sourceIdOf } from '../tree/source-id.ts';
 import { TreeStore } from '../tree/store.ts';
 import { ApplyingMark } from './applying-mark.ts';
-import { findHome, type Home, lockHolder, openHome } from './home.ts';
+import { findHome, type Home, type HomePlace, lockHolder, openHome } from './home.ts';
 import { Records } from './records.ts';
 import { recover } from './recover.ts';
 import { readSuccession, writeSuccession } from './succession-file.ts';
@@ -41,7 +41,7 @@ const lookAgainMs = 50;
  * @throws FamError REPLICA_INCOMPLETE, REPLICA_BUSY, DESTINATION_*, STATE_UNUSABLE; it is what it was then
  */
 export async function promote(root: string, { force }: PromoteOptions): Promise<Promotion> {
-  const place = findHome(root);
+  const place = ownHome(root);
   const former = place === undefined ? undefined : readSuccession(place.path);
   if (former?.isMain !== true && place !== undefined && former?.isWhole !== true && !force)
     throw incomplete(root);
@@ -53,7 +53,7 @@ export async function promote(root: string, { force }: PromoteOptions): Promise<
     isWhole: true,
   };
   // First of all: the agent that is at work is the last one.
-  if (place !== undefined) writeSuccession(place.path, succession);
+  if (place !== undefined) declare(place.path, succession);
   let home: Home;
   try {
     home = await openAlone(root);
@@ -62,7 +62,7 @@ export async function promote(root: string, { force }: PromoteOptions): Promise<
     throw error;
   }
   try {
-    if (place === undefined) writeSuccession(home.path, succession);
+    if (place === undefined) declare(home.path, succession);
     return { succession, ...settle(home), trash: `${home.path}/trash` };
   } finally {
     home.close();
@@ -71,13 +71,34 @@ export async function promote(root: string, { force }: PromoteOptions): Promise<
 
 /** Lets a tree that was promoted follow a main again. @returns false: it was none. @throws FamError REPLICA_BUSY, STATE_UNUSABLE */
 export async function undoPromotion(root: string): Promise<boolean> {
-  const place = findHome(root);
+  const place = ownHome(root);
   const former = place === undefined ? undefined : readSuccession(place.path);
   if (place === undefined || former?.isMain !== true) return false;
   const home = await openAlone(root);
-  writeSuccession(place.path, { ...former, promotedAt: 0, isMain: false });
+  declare(place.path, { ...former, promotedAt: 0, isMain: false });
   home.close();
   return true;
+}
+
+/** @throws FamError DESTINATION_UNWRITABLE: another user's agents serve this root, and would not find what we write */
+function ownHome(root: string): HomePlace | undefined {
+  const place = findHome(root);
+  if (place === undefined || place.uid === process.geteuid?.()) return place;
+  throw new FamError(
+    'DESTINATION_UNWRITABLE',
+    `the agents of ${root} run as user ${place.uid} (${place.path}): run this as that user`,
+  );
+}
+
+function declare(home: string, succession: Succession): void {
+  try {
+    writeSuccession(home, succession);
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'EIO';
+    throw new FamError('DESTINATION_UNWRITABLE', `cannot write to ${home} (${code}): nothing was changed`, {
+      cause,
+    });
+  }
 }
 
 function incomplete(root: string): FamError {

@@ -135,8 +135,13 @@ export class FamProcess {
   }
 
   /** Runs a control command to its end. */
-  async control(...args: string[]): Promise<{ code: number | null; output: string }> {
-    const child = spawn(process.execPath, [famCommand, ...args, '--state', this.#setup.state], {
+  control(...args: string[]): Promise<{ code: number | null; output: string }> {
+    return this.command(...args, '--state', this.#setup.state);
+  }
+
+  /** Runs any command of fam's to its end. */
+  async command(...args: string[]): Promise<{ code: number | null; output: string }> {
+    const child = spawn(process.execPath, [famCommand, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       cwd: '/',
       uid: this.#setup.uid,

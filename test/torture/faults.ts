@@ -213,6 +213,22 @@ export const faults: Readonly<Record<string, Fault>> = {
       }
     },
   },
+  // The source dies, a replica takes its place, and gives it back: whatever state it was in, it is compared anew.
+  'promote-and-undo': {
+    weight: 3,
+    async run(scene) {
+      const { fam, draw } = scene;
+      const { place } = replicaOf(scene);
+      if (draw(2) === 0) await killEverything(scene);
+      else await fam.end('SIGKILL');
+      // 36: it never had a whole copy; 33: its agent is frozen.
+      const promoted = await fam.command('promote', place.root);
+      const undone = await fam.command('promote', '--undo', place.root);
+      if (![0, 33, 36].includes(promoted.code ?? -1) || ![0, 33].includes(undone.code ?? -1))
+        throw new Error(`fam promote: ${promoted.output}${undone.output}`);
+      fam.start();
+    },
+  },
   'restore-old-replica': {
     weight: 3,
     async run(scene) {
