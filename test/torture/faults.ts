@@ -217,8 +217,10 @@ export const faults: Readonly<Record<string, Fault>> = {
   'promote-and-undo': {
     weight: 3,
     async run(scene) {
-      const { fam, draw } = scene;
-      const { place } = replicaOf(scene);
+      const { fam, draw, readers } = scene;
+      const { index, place } = replicaOf(scene);
+      // Its tree is an old one at the next contact (docs/open-work.md, torture 141000).
+      await readers[index]?.rest();
       if (draw(2) === 0) await killEverything(scene);
       else await fam.end('SIGKILL');
       // 36: it never had a whole copy; 33: its agent is frozen.
