@@ -22,6 +22,8 @@ export interface Inheritance {
   readonly promotedAt: number;
   /** The line that it follows itself. */
   readonly follows: string | undefined;
+  /** The state folder of the replica that it was: its records say what the main before it had sent. */
+  readonly formerState: string | undefined;
   /** A name at the top of its tree that is not of the tree: the replica's own folder. */
   readonly hidden: Name | undefined;
 }

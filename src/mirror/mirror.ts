@@ -86,7 +86,13 @@ export class Mirror implements Controlled {
     // Whoever awaits `failed` sees it; until somebody does it is not an unhandled rejection.
     promise.catch(() => {});
     this.#failure = { promise, reject };
-    const data = { root: bytesOfText(source), stateDir, ...reading, bandwidth: options.bandwidthTotal };
+    const data = {
+      root: bytesOfText(source),
+      stateDir,
+      formerState: inherited?.formerState,
+      ...reading,
+      bandwidth: options.bandwidthTotal,
+    };
     this.#reader = new ReaderThread(data, (error) => reject(error));
   }
 

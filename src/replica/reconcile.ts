@@ -53,6 +53,8 @@ interface OpenDirectory {
   readonly isHidden: boolean;
   /** Local names that no listing has named yet. */
   readonly names: Set<Name>;
+  /** Names that the source says it has lost. */
+  readonly removed: Set<Name>;
   readonly attributes: Attributes | undefined;
 }
 
@@ -61,6 +63,8 @@ export interface ReconcileOptions {
   readonly init: boolean;
   /** The records that are there are of this source: what they know is fam's (I5, I6). */
   readonly isSameSource: boolean;
+  /** This root was the main before the source: names that the source has lost since go to the trash. */
+  readonly wasMain: boolean;
   readonly problem: (problem: Problem) => void;
 }
 
@@ -118,6 +122,7 @@ export class Reconcile {
         if (answer === 'content') contents.push(entry.id);
         else if (answer === 'missing') missing.push(entry.id);
       }
+      for (const name of listing.removed ?? []) open.removed.add(name);
       if (listing.last) this.#end(open);
     });
     return { type: 'wants', directory: listing.directory, contents, missing };
@@ -192,7 +197,14 @@ export class Reconcile {
       directories.keep(id, fd);
       this.#applier.setPlace(id, { at: 'limbo', id });
       records.put(id, this.#planned(record, record.contentSeq), identityOf(maker.stat), 0);
-      this.#open = { id, fd: openat(fd, '.', O_PATH | O_DIRECTORY), isHidden, names, attributes };
+      this.#open = {
+        id,
+        fd: openat(fd, '.', O_PATH | O_DIRECTORY),
+        isHidden,
+        names,
+        removed: new Set(),
+        attributes,
+      };
       return;
     }
     const parent = directories.get(id);
@@ -204,7 +216,7 @@ export class Reconcile {
     readDirectory(fd, (name) => {
       if (id !== rootId || name !== innerHomeName || !home.isInside) names.add(name);
     });
-    this.#open = { id, fd, isHidden, names, attributes };
+    this.#open = { id, fd, isHidden, names, removed: new Set(), attributes };
   }
 
   #end(open: OpenDirectory): void {
@@ -238,8 +250,11 @@ export class Reconcile {
       this.#touched.add(open.id);
       return;
     }
-    if (this.#options.init) {
-      const kept = trash.keep(open.fd, name, path, 'the source lacks it (init)');
+    const { init, wasMain } = this.#options;
+    const wasRemoved = wasMain && open.removed.has(name);
+    if (init || wasRemoved) {
+      const why = wasRemoved ? 'it was removed where another was the main' : 'the source lacks it (init)';
+      const kept = trash.keep(open.fd, name, path, why);
       if (kept < 0) this.#options.problem({ path, action: 'move to trash', code: errnoName(kept) });
       return;
     }

@@ -10,6 +10,7 @@ import type { Place } from '../core/plan-operation.ts';
 import type { Problem } from '../core/problem.ts';
 import type { Succession } from '../core/succession.ts';
 import { check, ESTALE, Stat, statx, syncfs } from '../kernel/sys.ts';
+import { sourceIdOf } from '../tree/source-id.ts';
 import type { TreeStore } from '../tree/store.ts';
 import type {
   Contents,
@@ -242,6 +243,8 @@ export class ReplicaSession {
     if (welcome.attributeRules !== undefined) this.#rules = new AttributeRules(welcome.attributeRules);
     this.#welcome = welcome;
     const memory = this.#memory;
+    const wasMain =
+      this.#succession?.isMain === true || welcome.sourceId === sourceIdOf(bytesOfText(this.#home.root));
     this.#follow(welcome);
     this.#applier.maker.syncFiles = welcome.durability === 'file';
     if (welcome.mode === 'resume') {
@@ -253,6 +256,7 @@ export class ReplicaSession {
     this.#reconcile = new Reconcile(this.#applier, {
       init: welcome.init,
       isSameSource: memory?.sourceId === welcome.sourceId,
+      wasMain,
       problem: (problem) => this.#problem(problem),
     });
     this.#remember({

@@ -9,6 +9,8 @@ import type { SessionEvent, SessionOptions } from './session.ts';
 export interface ReaderData {
   readonly root: ByteString;
   readonly stateDir: string;
+  /** The state folder of the replica that the source was before it was promoted. */
+  readonly formerState?: string | undefined;
   /** Where the tree's thread posts each new head. */
   readonly treePort: MessagePort;
   /** Of the `ReadingTurn` with that thread. */

@@ -13,6 +13,7 @@ import { linkOver } from '../wire/pipe-link.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { BlockLedger } from './block-ledger.ts';
 import { Contents } from './contents.ts';
+import { FormerNames } from './former-names.ts';
 import type { FromReader, ReaderData, SessionNumber, ToReader } from './reader-messages.ts';
 import { ReadingTurn } from './reading-turn.ts';
 import { Session, type SessionOptions, type SessionOutput, type SharedReading } from './session.ts';
@@ -37,12 +38,13 @@ interface Served {
 
 const port = parentPort;
 if (port === null) throw new Error('reader-worker is a thread entry');
-const { root, stateDir, bandwidth, treePort, readingTurn }: ReaderData = workerData;
+const { root, stateDir, formerState, bandwidth, treePort, readingTurn }: ReaderData = workerData;
 
 const store = TreeStore.open(stateDir, { role: 'reader' });
 const contents = new Contents(store, root);
 const ledger = new BlockLedger(stateDir, store.epoch);
-const shared: SharedReading = { batch: undefined, ledger, scanning: true };
+const former = formerState === undefined ? undefined : FormerNames.open(formerState);
+const shared: SharedReading = { batch: undefined, ledger, former, scanning: true };
 const allTogether = bandwidth === undefined ? [] : [new Bandwidth(bandwidth, performance.now())];
 const sessions = new Map<SessionNumber, Served>();
 const turn = new ReadingTurn(readingTurn);
@@ -182,6 +184,7 @@ port.on('message', (message: ToReader) => {
       for (const { session } of sessions.values()) session.close();
       contents.closeAll();
       ledger.close();
+      former?.close();
       store.close();
       treePort.close();
       port.close();

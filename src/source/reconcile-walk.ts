@@ -45,6 +45,8 @@ interface Frame {
   after: Name | '' | undefined;
   /** Directories in it that are still to be walked, in reverse order. */
   children: InodeId[];
+  /** Names that are told as removed, once all entries have been listed. */
+  removed: Name[] | undefined;
 }
 
 export interface WalkOptions {
@@ -53,6 +55,8 @@ export interface WalkOptions {
   readonly empty: boolean;
   /** Called for what was listed without its extended attributes, because it is not where its record has it. */
   readonly moved: (record: InodeRecord) => void;
+  /** Names that a directory had and has lost since, which the replica may still have. Default: none. */
+  readonly removedFrom?: ((directory: InodeId) => Name[]) | undefined;
 }
 
 export class ReconcileWalk {
@@ -61,6 +65,7 @@ export class ReconcileWalk {
   readonly #view: TreeView;
   readonly #contents: Contents;
   readonly #moved: (record: InodeRecord) => void;
+  readonly #removedFrom: WalkOptions['removedFrom'];
   readonly #stack: Frame[];
   readonly #unanswered = new Map<InodeId, number>();
   #unansweredCount = 0;
@@ -71,7 +76,8 @@ export class ReconcileWalk {
     this.#view = view;
     this.#contents = contents;
     this.#moved = options.moved;
-    this.#stack = [{ directory: options.from, inline: options.empty, after: '', children: [] }];
+    this.#removedFrom = options.removedFrom;
+    this.#stack = [frameOf(options.from, options.empty)];
   }
 
   /** The journal from here on brings what the walk may have missed: the source's head when the first listing was read. */
@@ -89,7 +95,7 @@ export class ReconcileWalk {
   alsoFrom(directory: InodeId): void {
     const [last] = this.#stack;
     if (last?.directory === directory && last.after === '') return;
-    this.#stack.unshift({ directory, inline: false, after: '', children: [] });
+    this.#stack.unshift(frameOf(directory, false));
   }
 
   /** Takes the answer to one of this walk's listings; false when it answers none. */
@@ -129,7 +135,7 @@ export class ReconcileWalk {
         continue;
       }
       const inline = frame.inline || this.#missing.delete(child);
-      this.#stack.push({ directory: child, inline, after: '', children: [] });
+      this.#stack.push(frameOf(child, inline));
     }
   }
 
@@ -157,7 +163,8 @@ export class ReconcileWalk {
     const large: InodeId[] = [];
     let bytes = 0;
     let last = true;
-    for (const entry of this.#view.list(frame.directory, frame.after === undefined ? '' : frame.after)) {
+    const rest = frame.removed === undefined ? this.#view.list(frame.directory, frame.after ?? '') : [];
+    for (const entry of rest) {
       if (entries.length >= maxEntries || bytes >= batchTargetBytes) {
         last = false;
         break;
@@ -170,13 +177,27 @@ export class ReconcileWalk {
       bytes += entryBytes + (listed.content.from === 'inline' ? listed.content.bytes.length : 0);
       if (inode.kind === Kind.directory) frame.children.push(inode.id);
     }
+    const removed: Name[] = [];
+    // Who lacks the directory has none of them; of one that cannot be read nothing is known (I4).
+    if (last && !frame.inline && record.listed) {
+      frame.removed ??= this.#removedFrom?.(frame.directory) ?? [];
+      removed.push(...frame.removed.splice(0, maxEntries));
+      last = frame.removed.length === 0;
+    }
     if (last) {
       frame.after = undefined;
       frame.children.reverse();
     }
     this.#unanswered.set(frame.directory, (this.#unanswered.get(frame.directory) ?? 0) + 1);
     this.#unansweredCount += 1;
-    const message: Listing = { type: 'listing', directory: frame.directory, first, last, entries };
+    const message: Listing = {
+      type: 'listing',
+      directory: frame.directory,
+      first,
+      last,
+      entries,
+      ...(removed.length === 0 ? {} : { removed }),
+    };
     return { kind: 'send', message, large };
   }
 
@@ -230,4 +251,8 @@ export class ReconcileWalk {
     }
     return { kind: 'send', message: { type: 'contents', files }, large };
   }
+}
+
+function frameOf(directory: InodeId, inline: boolean): Frame {
+  return { directory, inline, after: '', children: [], removed: undefined };
 }

@@ -25,6 +25,7 @@ import type { Bandwidth } from './bandwidth.ts';
 import { BatchBuilder } from './batch-builder.ts';
 import type { BlockLedger } from './block-ledger.ts';
 import type { Contents } from './contents.ts';
+import type { FormerNames } from './former-names.ts';
 import { InFlight } from './in-flight.ts';
 import { OwedContents } from './owed.ts';
 import { ReconcileWalk } from './reconcile-walk.ts';
@@ -91,6 +92,8 @@ export interface SharedBatch {
 export interface SharedReading {
   batch: SharedBatch | undefined;
   readonly ledger: BlockLedger;
+  /** Of a source that was a replica. */
+  readonly former?: FormerNames | undefined;
   /** The tree is being scanned: what has not been listed will be. */
   scanning: boolean;
 }
@@ -305,11 +308,13 @@ export class Session {
       }
       this.#progress();
     } else {
+      const { former } = this.#shared;
       this.#phase = 'reconciling';
       this.#walk = new ReconcileWalk(view, this.#contents, {
         empty: hello.empty,
         from: rootId,
         moved: this.#moved,
+        removedFrom: former === undefined ? undefined : (directory) => former.removedFrom(directory, view),
       });
       this.#isEmpty = hello.empty;
     }

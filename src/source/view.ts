@@ -24,6 +24,8 @@ export interface TreeView {
   entry(parent: InodeId, name: Name): EntryRecord | undefined;
   /** Live entries in name byte order, after `after` where given. */
   list(parent: InodeId, after?: Name | ''): Iterable<EntryRecord>;
+  /** Relative to the root, '' for the root itself; undefined when the inode is not in the tree. */
+  pathOf(id: InodeId): ByteString | undefined;
   /** Every name of an inode. */
   namesOf(id: InodeId): Iterable<{ readonly parent: InodeId; readonly name: Name }>;
   /** Gives back the resident memory that a long reading has taken. Some milliseconds. */

@@ -90,16 +90,21 @@ const blockBytes = fc.integer({ min: 4096, max: 16 * 1024 * 1024 });
 const owed = fc.record({ id, contentSeq: count, received: count });
 
 const toAgent: fc.Arbitrary<ToAgent> = fc.oneof(
-  fc.record({
-    type: fc.constant('welcome' as const),
-    protocol: count,
-    version: text,
-    sourceId: text,
-    epoch: count,
-    mode: fc.constantFrom('resume' as const, 'reconcile' as const),
-    init: fc.boolean(),
-    durability: fc.constantFrom('none' as const, 'batch' as const, 'file' as const),
-  }),
+  fc.record(
+    {
+      type: fc.constant('welcome' as const),
+      protocol: count,
+      version: text,
+      sourceId: text,
+      epoch: count,
+      promotedAt: count,
+      follows: text,
+      mode: fc.constantFrom('resume' as const, 'reconcile' as const),
+      init: fc.boolean(),
+      durability: fc.constantFrom('none' as const, 'batch' as const, 'file' as const),
+    },
+    { requiredKeys: ['type', 'protocol', 'version', 'sourceId', 'epoch', 'mode', 'init', 'durability'] },
+  ),
   fc
     .record({
       type: fc.constant('batch' as const),
@@ -110,13 +115,17 @@ const toAgent: fc.Arbitrary<ToAgent> = fc.oneof(
       changes: fc.array(change, { maxLength: 20 }),
     })
     .map((batch) => ({ ...batch, from: Math.min(batch.from, batch.to), to: Math.max(batch.from, batch.to) })),
-  fc.record({
-    type: fc.constant('listing' as const),
-    directory: id,
-    first: fc.boolean(),
-    last: fc.boolean(),
-    entries: fc.array(listed, { maxLength: 10 }),
-  }),
+  fc.record(
+    {
+      type: fc.constant('listing' as const),
+      directory: id,
+      first: fc.boolean(),
+      last: fc.boolean(),
+      entries: fc.array(listed, { maxLength: 10 }),
+      removed: fc.array(name, { minLength: 1, maxLength: 10 }),
+    },
+    { requiredKeys: ['type', 'directory', 'first', 'last', 'entries'] },
+  ),
   fc.record({
     type: fc.constant('contents' as const),
     files: fc.array(fc.record({ id, contentSeq: count, attributes, content }), { maxLength: 10 }),

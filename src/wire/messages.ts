@@ -85,6 +85,8 @@ export interface Listing {
   readonly first: boolean;
   readonly last: boolean;
   readonly entries: readonly ListedEntry[];
+  /** Names that the directory had under an earlier main and has lost since: a replica that was the main then may still have them. */
+  readonly removed?: readonly Name[] | undefined;
 }
 
 /** The answer to one listing. */

@@ -1,6 +1,15 @@
 // The main server dies, a replica takes its place, and later it goes back: users find the changes that they made.
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openHome } from '../../src/replica/home.ts';
@@ -28,7 +37,8 @@ function trashOf(root: string): Map<string, string> {
   return new Map(
     lines.map((line) => {
       const { path, kept } = JSON.parse(line);
-      return [path, readFileSync(join(trash, kept), 'utf8')];
+      const isFolder = statSync(join(trash, kept)).isDirectory();
+      return [path, isFolder ? 'a folder' : readFileSync(join(trash, kept), 'utf8')];
     }),
   );
 }
@@ -53,6 +63,8 @@ test('a replica takes over, the others follow it without consent, the old main c
   const [web2 = '', web3 = ''] = farm.replicas;
   writeFileSync(join(source, 'page'), 'first');
   writeFileSync(join(source, 'removed-later'), 'x');
+  mkdirSync(join(source, 'folder', 'deep'), { recursive: true });
+  writeFileSync(join(source, 'folder', 'deep', 'removed-too'), 'y');
   const first = farm.start();
   await first.inSync();
   await first.barrier();
@@ -66,6 +78,7 @@ test('a replica takes over, the others follow it without consent, the old main c
   mkdirSync(join(web2, 'new', 'folder'), { recursive: true });
   writeFileSync(join(web2, 'new', 'folder', 'upload'), 'a user of the standby');
   rmSync(join(web2, 'removed-later'));
+  rmSync(join(web2, 'folder'), { recursive: true });
 
   const second = new Mirror({ source: web2, dests: [web3, source] });
   await second.inSync();
@@ -74,13 +87,23 @@ test('a replica takes over, the others follow it without consent, the old main c
   expect(trashOf(web3), 'what the old main had put there is replaced and removed without a trace').toEqual(
     new Map(),
   );
-  expect(trashOf(source)).toEqual(new Map([['page', 'never arrived']]));
+  expect(trashOf(source)).toEqual(
+    new Map([
+      ['page', 'never arrived'],
+      ['removed-later', 'x'],
+      ['folder', 'a folder'],
+    ]),
+  );
   expect(readFileSync(join(source, 'late'), 'utf8'), 'kept, and listed in the log').toBe(
     'never arrived either',
   );
   expect(second.stderr).toMatch(/were kept \(.*late/);
-  expect(second.stderr, 'and what gave way is named').toMatch(/gave way \(page\): kept in/);
-  for (const extra of ['late', 'removed-later']) rmSync(join(source, extra));
+  expect(second.stderr, 'and what gave way is named').toMatch(
+    /gave way \((page|removed-later|folder|, )+\): kept in/,
+  );
+  for (const name of ['removed-later', 'folder'])
+    expect(existsSync(join(source, name)), 'what users of the standby have removed').toBe(false);
+  rmSync(join(source, 'late'));
 
   const old = farm.start();
   expect((await old.exited).code, 'the old main starts by itself again').toBe(superseded);
@@ -100,6 +123,24 @@ test('a replica takes over, the others follow it without consent, the old main c
   await third.end();
   const again = new Mirror({ source: web2, dests: [web3] });
   expect((await again.exited).code, 'web2 is not the main any more').toBe(34);
+});
+
+test('the old main gives up all that was removed meanwhile, in more names than one message holds', async () => {
+  const farm = await startFarm({ ssh: 0, local: 1, files: 10 });
+  const [web2 = ''] = farm.replicas;
+  const many = join(farm.source, 'many');
+  mkdirSync(many);
+  for (let n = 0; n < 9000; n++) writeFileSync(join(many, `file-${n}`), '');
+  const first = farm.start();
+  await first.inSync();
+  await first.end();
+  await promote(web2);
+  for (let n = 0; n < 9000; n++) if (n % 1000 !== 7) rmSync(join(web2, 'many', `file-${n}`));
+  writeFileSync(join(many, 'late'), 'nobody got it');
+  const second = new Mirror({ source: web2, dests: [farm.source] });
+  await second.inSync();
+  expect(readdirSync(many).sort()).toEqual(['late', ...readdirSync(join(web2, 'many'))].sort());
+  await second.end();
 });
 
 test('a main that is cut off, not dead, ends when it meets the replica that took over', async () => {
