@@ -31,7 +31,7 @@ export async function promoteCommand(given: string, options: object): Promise<vo
   );
 }
 
-function told(root: string, { succession, owed, kept, trash }: Promotion): string {
+function told(root: string, { succession, owed, hasLostRecords, kept, trash }: Promotion): string {
   const lines = [
     `${root} is the main since ${timeOf(succession.promotedAt)}: no earlier main writes to it any more`,
   ];
@@ -42,6 +42,10 @@ function told(root: string, { succession, owed, kept, trash }: Promotion): strin
     for (const path of owed.slice(0, maxShown)) lines.push(`  ${displayBytes(path)}`);
     if (owed.length > maxShown) lines.push(`  ... and ${owed.length - maxShown} more`);
   }
+  if (hasLostRecords)
+    lines.push(
+      'its records are lost (power?): what had been announced is not known, and the files that came last may be damaged',
+    );
   if (kept > 0) lines.push(`${kept} files or folders were on their way to another name: kept in ${trash}`);
   lines.push(
     `next: fam mirror ${root} OTHER:PATH ... for each of the other replicas, and the old main when it is back`,

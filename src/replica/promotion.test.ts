@@ -110,6 +110,19 @@ describe('promote', () => {
     expect(second.succession.sourceId).toBe(first.succession.sourceId);
   });
 
+  test('says that records were lost in a power failure', async () => {
+    const pair = makePair();
+    fill(pair.source);
+    pair.record();
+    pair.connect();
+    const boot = join(pair.folder, '.fam-replica/state/boot');
+    const mark = JSON.parse(fs.readFileSync(boot, 'utf8'));
+    fs.writeFileSync(boot, JSON.stringify({ ...mark, clean: false, bootId: 'of the day before' }));
+    const { hasLostRecords, owed } = await promote(pair.replica, { force: false });
+    expect({ hasLostRecords, owed }).toEqual({ hasLostRecords: true, owed: [] });
+    expectEqualTrees(pair.source, pair.replica);
+  });
+
   test('refuses a replica whose first copy was cut off', async () => {
     const pair = makePair();
     fill(pair.source);

@@ -1,6 +1,7 @@
 // A replica becomes the main: no source that was promoted earlier may write to it from now on, and what was under way when the old main
 // went is brought to an end. Nothing that users could see is removed.
 
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Kind } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
@@ -26,6 +27,8 @@ export interface Promotion {
   readonly succession: Succession;
   /** Paths, relative to the root, of which newer content had been announced and had not come: they show what was there before. */
   readonly owed: readonly string[];
+  /** Its records have been lost (power, most likely): what was under way is not known, and the last files may be damaged. */
+  readonly hasLostRecords: boolean;
   /** How many things had lost their names, and the places where they were to go had not come: they are in the trash. */
   readonly kept: number;
   /** Path of the trash. */
@@ -63,7 +66,9 @@ export async function promote(root: string, { force }: PromoteOptions): Promise<
   }
   try {
     if (place === undefined) declare(home.path, succession);
-    return { succession, ...settle(home), trash: `${home.path}/trash` };
+    const { owed, kept, hasRecords } = settle(home);
+    const hasLostRecords = former !== undefined && !hasRecords;
+    return { succession, owed, kept, hasLostRecords, trash: join(home.path, 'trash') };
   } finally {
     home.close();
   }
@@ -153,7 +158,7 @@ function end(agent: number, root: string): void {
 }
 
 /** Brings to an end what an agent had begun, and says what is lacking. From now on no cursor speaks of this tree. */
-function settle(home: Home): Pick<Promotion, 'owed' | 'kept'> {
+function settle(home: Home): Pick<Promotion, 'owed' | 'kept'> & { readonly hasRecords: boolean } {
   using store = TreeStore.open(home.state, { journal: false });
   const records = new Records(store);
   const memory = records.memory();
@@ -168,7 +173,7 @@ function settle(home: Home): Pick<Promotion, 'owed' | 'kept'> {
   const owed = files.map(({ id }) => records.pathOf(id));
   const kept = keepNameless(home);
   if (memory !== undefined) records.remember({ ...memory, reconciled: false, pending: [], deferred: [] });
-  return { owed, kept };
+  return { owed, kept, hasRecords: memory !== undefined };
 }
 
 /** What is in limbo has lost its name in the tree: where it was to go was still to be told. */
