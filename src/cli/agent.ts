@@ -6,6 +6,7 @@ import * as z from 'zod/mini';
 import { FamError } from '../core/errors.ts';
 import { textOfBytes } from '../core/name.ts';
 import { runAgent } from '../replica/agent.ts';
+import { dieOfDefects } from '../runtime/last-words.ts';
 import { packageVersion } from '../runtime/version.ts';
 import { protocolLine } from '../transport/bootstrap.ts';
 import { decodePath } from '../transport/encoded-path.ts';
@@ -28,6 +29,7 @@ export async function agentCommand(root: string | undefined, options: object): P
     process.stdout.write(`${protocolLine}\n`);
     return;
   }
+  dieOfDefects();
   const path = resolve(rootOf(root, encoded === true, restrict !== undefined));
   if (restrict !== undefined) checkInside(path, restrict);
   process.exitCode = await runAgent(new StdioLink(), {

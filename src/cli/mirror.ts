@@ -3,6 +3,7 @@
 import * as z from 'zod/mini';
 import { FamError } from '../core/errors.ts';
 import { prepare } from '../mirror/prepare.ts';
+import { dieOfDefects } from '../runtime/last-words.ts';
 import type { Log } from '../runtime/log.ts';
 import { parseBandwidth } from '../source/bandwidth.ts';
 import { attributeRules } from './attribute-options.ts';
@@ -38,6 +39,7 @@ export async function mirrorCommand(
   destinations: readonly string[],
   given: object,
 ): Promise<void> {
+  dieOfDefects();
   const options = mirrorOptions.parse(given);
   const chosen = {
     // fam_mirror's users know it as an environment variable.

@@ -208,9 +208,14 @@ export class Mirror implements Controlled {
     this.#changed();
   }
 
-  /** Right before the process exits: its exit waits for every thread, and the tree's waits for the kernel until it is told to end. */
-  abandon(): void {
-    void this.#tree.stop();
+  /**
+   * Ends it at once: no replica is waited for, only our own threads, which finish the transaction that they are in. A thread that is ended
+   * in the middle of one keeps the process from exiting for ever (lmdb: its cleanup waits for the lock that this thread has left behind).
+   */
+  async abandon(): Promise<void> {
+    for (const runner of this.#runners) runner.stop(false);
+    await this.#reader.stop();
+    await this.#tree.stop();
   }
 
   #addReplica(transport: Transport): void {

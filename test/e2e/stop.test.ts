@@ -1,8 +1,9 @@
 // Ctrl-C and SIGTERM: what is in flight is finished, the state is flushed, exit 0. A second one: at once.
 
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { Child } from '../support/child.ts';
 import { makeTree } from '../support/make-tree.ts';
 import { agentsOf } from '../support/processes.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -43,7 +44,7 @@ test('SIGTERM during the first sync ends with 0', async () => {
   await again.end();
 });
 
-test('a second SIGTERM ends it at once, although an agent does not answer', async () => {
+test('a second SIGTERM ends it at once, although an agent does not answer and files are written at full speed', async () => {
   const farm = await startFarm({ ssh: 0, local: 1 });
   mkdirSync(join(farm.source, 'later'));
   const mirror = farm.start();
@@ -52,7 +53,14 @@ test('a second SIGTERM ends it at once, although an agent does not answer', asyn
   if (!agent) throw new Error('no agent');
   process.kill(agent.pid, 'SIGSTOP');
   try {
-    makeTree(join(farm.source, 'later', 'files'), 4, 100);
+    // The tree's thread is in the middle of a transaction most of the time.
+    const writer = new Child('sh', [
+      '-c',
+      'cd "$1" && n=0; while mkdir $n; do for i in 0 1 2 3 4 5 6 7 8 9; do echo > $n/$i; done; n=$((n+1)); done',
+      'sh',
+      join(farm.source, 'later'),
+    ]);
+    await waitFor(() => existsSync(join(farm.source, 'later', '100')), { describe: 'the writer to write' });
     mirror.signal('SIGTERM');
     await waitFor(() => /SIGTERM|stopping|finishing/i.test(mirror.stderr), {
       describe: () => `a word about the signal:\n${mirror.stderr}`,
@@ -62,6 +70,7 @@ test('a second SIGTERM ends it at once, although an agent does not answer', asyn
     const before = performance.now();
     await mirror.stop('SIGTERM');
     expect(performance.now() - before).toBeLessThan(8000);
+    await writer.stop('SIGKILL');
   } finally {
     process.kill(agent.pid, 'SIGKILL');
   }
