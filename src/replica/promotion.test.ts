@@ -2,6 +2,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { expectEqualTrees } from '../../test/oracle/compare-trees.ts';
+import { entriesBelow } from '../../test/support/entries-below.ts';
 import { Killed, ReplicaPair } from '../../test/support/replica-pair.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
 import { promote, undoPromotion } from './promotion.ts';
@@ -12,9 +13,7 @@ function makePair(): ReplicaPair {
 
 /** Contents of all files below a folder, each once. */
 function contentsIn(folder: string): Set<string> {
-  const files = fs
-    .readdirSync(folder, { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile());
+  const files = [...entriesBelow(folder)].filter((entry) => entry.isFile());
   return new Set(files.map((entry) => fs.readFileSync(join(entry.parentPath, entry.name), 'latin1')));
 }
 

@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { compareTrees } from '../../test/oracle/compare-trees.ts';
+import { entriesBelow } from '../../test/support/entries-below.ts';
 import { Killed, ReplicaPair } from '../../test/support/replica-pair.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
 import { rootId } from '../core/attributes.ts';
@@ -50,7 +51,7 @@ function makeEqual(path: string): void {
 /** Names in the trash, but for those that fam gives there. */
 function inTrash(pair: ReplicaPair): string[] {
   const trash = join(pair.folder, '.fam-replica/trash');
-  const names = fs.readdirSync(trash, { recursive: true }).map((name) => basename(String(name)));
+  const names = [...entriesBelow(trash)].map(({ name }) => name);
   return names.filter((name) => /^[a-z]/.test(name)).sort();
 }
 

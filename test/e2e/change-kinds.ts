@@ -27,6 +27,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { entriesBelow } from '../support/entries-below.ts';
 import { makeTree } from '../support/make-tree.ts';
 
 export interface Place {
@@ -41,7 +42,7 @@ export interface Place {
 export function lookAt(root: string, outside: string): Place {
   const files: string[] = [];
   const folders: string[] = [];
-  for (const entry of readdirSync(root, { withFileTypes: true, recursive: true })) {
+  for (const entry of entriesBelow(root)) {
     const path = join(entry.parentPath, entry.name);
     if (path.includes('/.git/')) continue;
     if (entry.isDirectory() && entry.parentPath === root) folders.push(path);

@@ -1,9 +1,10 @@
 // A source and its replicas on this machine: the first ones behind a real sshd, the others as local paths.
 
-import { lstatSync, mkdirSync, readdirSync } from 'node:fs';
+import { lstatSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { expectEqualTrees } from '../oracle/compare-trees.ts';
+import { entriesBelow } from '../support/entries-below.ts';
 import { Mirror, type MirrorSetup } from '../support/fam.ts';
 import { makeTree } from '../support/make-tree.ts';
 import { agentsOf } from '../support/processes.ts';
@@ -73,7 +74,7 @@ export async function startFarm(setup: FarmSetup): Promise<Farm> {
 /** The inode number of each file below `root`: one that was copied again has another. */
 export function inodeNumbers(root: string): Map<string, bigint> {
   const numbers = new Map<string, bigint>();
-  for (const entry of readdirSync(root, { withFileTypes: true, recursive: true })) {
+  for (const entry of entriesBelow(root)) {
     const path = join(entry.parentPath, entry.name);
     if (entry.isFile()) numbers.set(path, lstatSync(path, { bigint: true }).ino);
   }

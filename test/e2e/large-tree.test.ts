@@ -1,10 +1,11 @@
 // A large real tree: what is installed on this machine, and this project's own node_modules.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { entriesBelow } from '../support/entries-below.ts';
 import { inodeNumbers, startFarm } from './farm.ts';
 
 const nodeModules = fileURLToPath(new URL('../../node_modules', import.meta.url));
@@ -37,7 +38,7 @@ function fillWithRealTrees(root: string): void {
 }
 
 function countFiles(root: string): number {
-  return readdirSync(root, { recursive: true }).length;
+  return [...entriesBelow(root)].length;
 }
 
 test('fam mirror copies a real tree of 20,000 files and follows while it is rebuilt in place', async () => {
