@@ -200,7 +200,9 @@ export class BatchBuilder {
       const read = this.#contents.readWhole(record);
       if (read.kind === 'content') {
         const isSame = (isKnown && record.doubtful) || (record.touched && this.#sent.has(id));
-        const content = isSame ? asSame(read.bytes) : inline(read.bytes);
+        // Short ones cost less than their digests; but what is there is not to be made anew by each start.
+        const isWorth = read.bytes.length > contentDigestBytes || record.touched;
+        const content = isSame && isWorth ? asSame(read.bytes) : inline(read.bytes);
         this.#sent.delete(id);
         this.#sent.add(id);
         dropOldest(this.#sent, maxSent);
@@ -291,7 +293,6 @@ function inline(bytes: Uint8Array): Content {
 }
 
 /** In place of a content that the replica probably has. */
-function asSame(bytes: Uint8Array): Content | SameContent {
-  if (bytes.length <= contentDigestBytes) return inline(bytes);
+function asSame(bytes: Uint8Array): SameContent {
   return { from: 'same', digest: createHash('sha256').update(bytes).digest() };
 }

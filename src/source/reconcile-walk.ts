@@ -217,8 +217,12 @@ export class ReconcileWalk {
         if (read.kind !== 'problem') large.push(inode.id);
       }
     }
+    // Equal in size and time proves nothing of this one: the replica takes what it has for an older content, and is brought this one.
+    const isUnproven = !frame.inline && inode.doubtful && inode.touched;
+    if (isUnproven) large.push(inode.id);
     return {
       ...entry,
+      contentSeq: isUnproven ? 0 : inode.contentSeq,
       attributes: this.#contents.attributesOf(inode, this.#moved),
       content: { from: 'none' },
     };

@@ -65,6 +65,12 @@ export const settled = 1 << 18;
 /** No file system's clock is coarser (seconds): a file that has the ctime that was recorded may have been written since if that is so young. */
 const coarsestClockS = 2;
 
+/**
+ * A page of a file that is mapped can be written to again and again with no new ctime until the kernel has written it out (vm.dirty_expire_centisecs, 30 s, and
+ * 5 s until it looks); a second write within one tick of the clock leaves none either.
+ */
+const stalestCtimeS = 40;
+
 /** One writer thread's eyes. Inside a store transaction. */
 export class Look {
   readonly #store: TreeStore;
@@ -86,6 +92,8 @@ export class Look {
   readonly #noted = new NotedTimes();
   /** Sockets that listings showed and that were left out; whoever lists everything begins at 0. */
   sockets = 0;
+  /** What has this ctime, or a later one, may have been written to since without another one, when nobody watched any more. */
+  #unprovenFromS = Infinity;
   /** True while no event has come since the first scan began: nothing can be known under another name then. */
   nothingMoved = false;
 
@@ -98,6 +106,11 @@ export class Look {
     this.#outerNames = options.outerNames;
     this.#hidden = options.hidden;
     this.#listener = options.listener;
+  }
+
+  /** Until when (ms since 1970) somebody has watched before this run: until then at least. */
+  watchedUntil(at: number | undefined): void {
+    this.#unprovenFromS = at === undefined ? Infinity : at / 1000 - stalestCtimeS;
   }
 
   /** Looks because of an event (or a file that settled). */
@@ -461,9 +474,10 @@ export class Look {
     const isWritten =
       record.kind === Kind.file && (record.size !== size || isTold || (timeChanged && unwatched));
     // Nobody watched: it may have been renamed, or its mode changed, or its content written and the mtime put back.
-    const isDoubtful = record.kind === Kind.file && !isWritten && unwatched && inodeChanged;
+    const isUnproven = !inodeChanged && stat.ctimeS >= this.#unprovenFromS && size > 0;
+    const isDoubtful = record.kind === Kind.file && !isWritten && unwatched && (inodeChanged || isUnproven);
     // Its times were set, as tar and rsync do after they have written it, and nobody has told of a write since.
-    const isTouched = record.kind === Kind.file && !isWritten && !unwatched && timeChanged;
+    const isTouched = record.kind === Kind.file && !isWritten && (unwatched ? isUnproven : timeChanged);
     const contentChanged = isWritten || isDoubtful || isTouched;
     const attributesChanged =
       timeChanged ||

@@ -103,6 +103,7 @@ describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
       const page = tree.idOf('below/folder/page');
       const { head } = tree.store;
       tree.stop();
+      tree.provenAll();
       unmount();
       takeLoopDevice(makeImage(`${image}-2`));
       mount();

@@ -43,6 +43,7 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
       tree.settle();
     }
     tree.stop();
+    tree.provenAll();
     tree.start();
     tree.settle();
     const after = tree.recordOf('new');

@@ -171,6 +171,7 @@ export class Recorder implements Disposable {
         return;
       }
       this.#editor.adoptOrphans();
+      this.#look.watchedUntil(this.#store.committedAt);
       this.#guarded = !trusted;
       this.rescan(rootId);
     });
@@ -425,6 +426,7 @@ export class Recorder implements Disposable {
     if (!this.#scanner.inPass) return;
     this.#scanner.endPass();
     this.#look.nothingMoved = false;
+    this.#look.watchedUntil(undefined);
     this.#guarded = false;
   }
 

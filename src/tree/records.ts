@@ -33,7 +33,10 @@ export interface InodeRecord extends Attributes, LocalIdentity {
   readonly contentSeq: Seq;
   /** Files: whether `contentSeq` was raised because the content may have changed, while nobody watched: only the ctime tells. */
   readonly doubtful: boolean;
-  /** Files: whether `contentSeq` was raised because the mtime changed, and nobody told of a write: most likely it was set. */
+  /**
+   * Files: whether `contentSeq` was raised because the mtime changed, and nobody told of a write: most likely it was set. With `doubtful`: no time has
+   * changed, but the content may have, right before or after the last one who watched had gone.
+   */
   readonly touched: boolean;
   /** Directories: false while its listing is not (or no longer) known to be whole. */
   readonly listed: boolean;

@@ -3,7 +3,7 @@
 //
 // This file: the store, used by a source for its tree and by a replica for its copy of the records.
 
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { type InodeId, rootId, type Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
 import type { ByteString, Name } from '../core/name.ts';
@@ -58,6 +58,8 @@ export class TreeStore implements Disposable {
   readonly fresh: Fresh;
   readonly sourceId: string;
   readonly directory: string;
+  /** When the last owner committed last (ms since 1970, as the file system's clock has it); undefined: nothing is here from before. */
+  readonly committedAt: number | undefined;
   #epoch: number;
   readonly #tables: StoreTables;
   readonly #counters: Counters;
@@ -72,6 +74,7 @@ export class TreeStore implements Disposable {
     this.#lock = lock;
     if (lock !== undefined) {
       const { mark, fresh } = admitDatabase(directory, options.sourceId);
+      this.committedAt = statSync(databaseFile(directory), { throwIfNoEntry: false })?.mtimeMs;
       this.sourceId = mark.sourceId;
       this.#epoch = mark.epoch;
       this.fresh = fresh !== false || existsSync(databaseFile(directory)) ? fresh : 'new';
@@ -83,6 +86,7 @@ export class TreeStore implements Disposable {
           `${directory} holds no store to read: it has to be opened by its owner first`,
         );
       }
+      this.committedAt = undefined;
       this.sourceId = mark.sourceId;
       this.#epoch = mark.epoch;
       this.fresh = false;

@@ -1,6 +1,6 @@
 // kill -9 of anything, at any moment: after a restart the trees are equal again, and what was there is not sent again (I8).
 
-import { mkdirSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, openSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
@@ -8,6 +8,7 @@ import type { Mirror } from '../support/fam.ts';
 import { makeTree } from '../support/make-tree.ts';
 import { agentsOf, kill, sshOf } from '../support/processes.ts';
 import { waitFor } from '../support/wait-for.ts';
+import { Mapping } from '../torture/calls.ts';
 import { changeKinds } from './change-kinds.ts';
 import { type Farm, inodeNumbers, startFarm } from './farm.ts';
 
@@ -102,4 +103,38 @@ test('agents end when their source is killed', async () => {
   expect(farm.replicas.flatMap(agentsOf)).toHaveLength(2);
   await mirror.stop('SIGKILL');
   await waitFor(() => farm.replicas.flatMap(agentsOf).length === 0, { describe: 'no agent left' });
+});
+
+test('what is written to a mapped file after fam was killed, with no new time, arrives with the next start', async () => {
+  const farm = await startFarm({ ssh: 0, local: 2, files: 10 });
+  const [, compared = ''] = farm.replicas;
+  const page = join(farm.source, 'page');
+  writeFileSync(page, Buffer.alloc(8192, 'x'));
+  const large = join(farm.source, 'large');
+  writeFileSync(large, Buffer.alloc(400_000, 'y'));
+  const first = farm.start();
+  await first.inSync();
+  const fds = [page, large].map((path) => openSync(path, 'r+'));
+  const mappings = fds.map((fd) => new Mapping(fd, 8192));
+  for (const mapping of mappings) mapping.store(10, Buffer.from('first'));
+  // No event tells of that: something else has to.
+  for (const path of [page, large]) chmodSync(path, 0o640);
+  await first.barrier();
+  farm.expectEqual();
+  const times = [page, large].map((path) => statSync(path, { bigint: true }).ctimeNs);
+  await first.stop('SIGKILL');
+  for (const mapping of mappings) {
+    mapping.store(10, Buffer.from('again'));
+    mapping.close();
+  }
+  for (const fd of fds) closeSync(fd);
+  expect([page, large].map((path) => statSync(path, { bigint: true }).ctimeNs)).toEqual(times);
+  // One goes on where it was, the other one is compared.
+  await waitFor(() => agentsOf(compared).length === 0, { describe: 'the agent to end' });
+  rmSync(join(farm.folder, '.fam-replica-2', 'state'), { recursive: true });
+  const second = farm.start();
+  await second.inSync();
+  await second.barrier();
+  farm.expectEqual();
+  await second.end();
 });

@@ -1,6 +1,6 @@
 // A real folder, recorded in this thread by the real event source, for tests that want to step through it.
 
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type InodeId, Kind, rootId } from '../../../src/core/attributes.ts';
@@ -16,6 +16,7 @@ import { Recorder, type RecorderOptions } from '../../../src/tree/recorder.ts';
 import type { InodeRecord } from '../../../src/tree/records.ts';
 import { admitRoot } from '../../../src/tree/source-check.ts';
 import { TreeStore } from '../../../src/tree/store.ts';
+import { databaseFile } from '../../../src/tree/store-tables.ts';
 
 export interface RecordedTreeOptions extends Partial<RecorderOptions> {
   readonly monitor?: 'fanotify' | 'inotify';
@@ -72,6 +73,12 @@ export class RecordedTree implements Disposable {
   get source(): EventSource {
     if (this.#source === undefined) throw new Error('not started');
     return this.#source;
+  }
+
+  /** As if it had been watched for long after the last change: what has not changed in its times has not changed. */
+  provenAll(): void {
+    const later = Date.now() / 1000 + 3600;
+    utimesSync(databaseFile(join(this.base, 'state')), later, later);
   }
 
   /** Opens and begins to scan; `settle` brings it to rest. */
