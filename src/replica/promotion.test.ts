@@ -1,10 +1,11 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { expectEqualTrees } from '../../test/oracle/compare-trees.ts';
 import { entriesBelow } from '../../test/support/entries-below.ts';
 import { Killed, ReplicaPair } from '../../test/support/replica-pair.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
+import { openHome } from './home.ts';
 import { promote, undoPromotion } from './promotion.ts';
 
 function makePair(): ReplicaPair {
@@ -120,6 +121,27 @@ describe('promote', () => {
     const { hasLostRecords, owed } = await promote(pair.replica, { force: false });
     expect({ hasLostRecords, owed }).toEqual({ hasLostRecords: true, owed: [] });
     expectEqualTrees(pair.source, pair.replica);
+  });
+
+  test('is what it was where an agent does not end', async () => {
+    const pair = makePair();
+    fill(pair.source);
+    pair.record();
+    pair.connect();
+    const home = openHome(pair.replica);
+    // Not ours to signal: as if it were another user's, or frozen.
+    fs.writeFileSync(join(home.path, 'lock'), '');
+    const before = fs.readFileSync(join(home.path, 'succession.json'), 'utf8');
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const refused = promote(pair.replica, { force: false });
+    vi.advanceTimersByTime(60_000);
+    await expect(refused).rejects.toMatchObject({
+      code: 'REPLICA_BUSY',
+      message: expect.stringContaining('process unknown'),
+    });
+    expect(fs.readFileSync(join(home.path, 'succession.json'), 'utf8')).toBe(before);
+    home.close();
   });
 
   test('refuses a replica whose first copy was cut off', async () => {

@@ -14,7 +14,7 @@ import { ApplyingMark } from './applying-mark.ts';
 import { findHome, type Home, type HomePlace, lockHolder, openHome } from './home.ts';
 import { Records } from './records.ts';
 import { recover } from './recover.ts';
-import { readSuccession, writeSuccession } from './succession-file.ts';
+import { readSuccession, restoreSuccession, writeSuccession } from './succession-file.ts';
 import { Trash } from './trash.ts';
 
 export interface PromoteOptions {
@@ -61,7 +61,7 @@ export async function promote(root: string, { force }: PromoteOptions): Promise<
   try {
     home = await openAlone(root);
   } catch (error) {
-    if (place !== undefined && former !== undefined) writeSuccession(place.path, former);
+    if (place !== undefined) restoreSuccession(place.path, former);
     throw error;
   }
   try {

@@ -1,7 +1,7 @@
 // The file in which a replica's own folder remembers whom it follows, or that it was promoted. It outlives the records: a replica whose
 // state was lost still refuses a main that has been succeeded.
 
-import { closeSync, fdatasyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { FamError } from '../core/errors.ts';
@@ -48,6 +48,12 @@ export function writeSuccession(home: string, succession: Succession): void {
   }
   renameSync(`${path}.new`, path);
   syncPath(home);
+}
+
+/** Puts back what `readSuccession` has said. */
+export function restoreSuccession(home: string, former: Succession | undefined): void {
+  if (former !== undefined) writeSuccession(home, former);
+  else rmSync(fileIn(home), { force: true });
 }
 
 function fileIn(home: string): string {
