@@ -88,8 +88,8 @@ program
 
 program
   .command('status')
-  .description('how a running mirror and its replicas are')
-  .argument('[src]', 'the source of the mirror')
+  .description('how a running mirror and its replicas are; on a replica: whom it follows')
+  .argument('[src]', 'the source of the mirror, or a replica on this host')
   .option('--state <dir>', 'its state folder')
   .option('--json', 'as JSON')
   .action(async (source: string | undefined, options: object) => {

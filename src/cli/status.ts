@@ -3,16 +3,52 @@
 import * as z from 'zod/mini';
 import { askStatus } from '../control/client.ts';
 import type { MirrorStatus, ReplicaStatus } from '../control/status.ts';
+import { FamError } from '../core/errors.ts';
 import { oneLine } from '../core/one-line.ts';
+import { timeOf } from '../replica/allegiance.ts';
+import { type ReplicaRole, roleOf } from '../replica/role.ts';
 import { chooseState } from './state-option.ts';
 
 const statusOptions = z.object({ state: z.optional(z.string()), json: z._default(z.boolean(), false) });
 
-/** @throws FamError NOT_RUNNING */
+/** Of the mirror from there, of the tree as a replica, or of both. @throws FamError NOT_RUNNING: neither */
 export async function statusCommand(source: string | undefined, given: object): Promise<void> {
   const { state, json } = statusOptions.parse(given);
-  const status = await askStatus(chooseState(source, state));
-  process.stdout.write(json ? `${JSON.stringify(status)}\n` : text(status));
+  const role = source === undefined ? undefined : roleOf(source);
+  const status = await statusOf(source, state, role !== undefined);
+  if (json) {
+    process.stdout.write(
+      `${JSON.stringify({ ...status, ...(role === undefined ? {} : { asReplica: role }) })}\n`,
+    );
+    return;
+  }
+  process.stdout.write(
+    `${role === undefined ? '' : roleText(role)}${status === undefined ? '' : text(status)}`,
+  );
+}
+
+async function statusOf(
+  source: string | undefined,
+  state: string | undefined,
+  mayBeNone: boolean,
+): Promise<MirrorStatus | undefined> {
+  try {
+    return await askStatus(chooseState(source, state));
+  } catch (error) {
+    if (mayBeNone && error instanceof FamError && error.code === 'NOT_RUNNING') return undefined;
+    throw error;
+  }
+}
+
+function roleText({ root, isMain, isWhole, promotedAt, agent, home }: ReplicaRole): string {
+  const parts = [isMain ? `the main since ${timeOf(promotedAt)} (fam promote)` : 'a replica'];
+  if (!isMain) {
+    if (promotedAt > 0) parts.push(`of the main that was promoted at ${timeOf(promotedAt)}`);
+    parts.push(isWhole ? 'a whole copy' : 'its first copy has not come to its end');
+    parts.push(agent === undefined ? 'nobody is connected' : `connected (agent: process ${agent})`);
+  }
+  parts.push(`its own folder is ${home}`);
+  return `${root}: ${parts.join(', ')}\n`;
 }
 
 function text(status: MirrorStatus): string {

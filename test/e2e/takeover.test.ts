@@ -73,7 +73,9 @@ test('a replica takes over, the others follow it without consent, the old main c
     writeFileSync(join(source, 'late'), 'never arrived either');
   });
 
+  expect((await runFam(['status', web2])).stdout).toMatch(/: a replica, a whole copy, nobody is connected, /);
   expect(await promote(web2)).toContain(`${web2} is the main`);
+  expect((await runFam(['status', web2])).stdout).toMatch(/: the main since .* \(fam promote\), /);
   writeFileSync(join(web2, 'page'), 'written on the standby');
   mkdirSync(join(web2, 'new', 'folder'), { recursive: true });
   writeFileSync(join(web2, 'new', 'folder', 'upload'), 'a user of the standby');
@@ -107,6 +109,13 @@ test('a replica takes over, the others follow it without consent, the old main c
 
   const old = farm.start();
   expect((await old.exited).code, 'the old main starts by itself again').toBe(superseded);
+  const { asReplica } = JSON.parse((await runFam(['status', source, '--json'])).stdout);
+  expect(asReplica).toMatchObject({
+    root: source,
+    isMain: false,
+    isWhole: true,
+    agent: agentsOf(source)[0]?.pid,
+  });
   expect(old.stderr).toContain('fam promote');
   writeFileSync(join(web2, 'page-2'), 'and again');
   await second.barrier();
