@@ -10,6 +10,8 @@ export interface Succession {
   readonly promotedAt: number;
   /** This root is the main: it was promoted. False: it follows. */
   readonly isMain: boolean;
+  /** It was the main, and has not been compared with the one that took its place to the end yet. */
+  readonly wasMain: boolean;
   /** It has had a whole copy of the line's tree, whatever has happened since. */
   readonly isWhole: boolean;
 }

@@ -6,7 +6,7 @@ import { follow } from './allegiance.ts';
 
 const root = '/srv/www';
 const memory = { sourceId: 'line', epoch: 5, reconciled: true };
-const follows: Succession = { sourceId: 'line', promotedAt: 0, isMain: false, isWhole: true };
+const follows: Succession = { sourceId: 'line', promotedAt: 0, isMain: false, wasMain: false, isWhole: true };
 
 function welcome(other: Partial<Welcome>): Welcome {
   return {
@@ -81,5 +81,16 @@ describe('whom a replica follows (I9)', () => {
       follow({ root, memory, succession: undefined }, welcome({})).isWhole,
       'from before the file was kept',
     ).toBe(true);
+  });
+
+  test('who was the main is told from others until it has been compared to the end', () => {
+    const own = sourceIdOf(root);
+    const met = (succession: Succession | undefined, sourceId: string): boolean =>
+      follow({ root, memory: undefined, succession }, welcome({ sourceId, promotedAt: 7 })).wasMain;
+    expect(met(undefined, own), 'the first main').toBe(true);
+    expect(met(undefined, 'line'), 'a new replica').toBe(false);
+    expect(met({ ...follows, isMain: true }, 'line'), 'one that was promoted').toBe(true);
+    expect(met({ ...follows, wasMain: true }, 'line'), 'the comparison was cut off').toBe(true);
+    expect(met({ ...follows, sourceId: own }, own), 'it has been compared').toBe(false);
   });
 });

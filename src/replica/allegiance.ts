@@ -23,7 +23,8 @@ export interface Allegiance {
  */
 export function follow({ root, memory, succession }: Allegiance, welcome: Welcome): Succession {
   const { sourceId, promotedAt = 0 } = welcome;
-  if (welcome.follows === sourceIdOf(bytesOfText(root))) {
+  const own = sourceIdOf(bytesOfText(root));
+  if (welcome.follows === own) {
     throw new FamError(
       'REPLICA_FENCED',
       `${root} is the main that this source follows as a replica: changes would go round in a circle. If the replica is to take over, run fam promote there first`,
@@ -45,7 +46,9 @@ export function follow({ root, memory, succession }: Allegiance, welcome: Welcom
     );
   }
   const wasWhole = isLine ? succession.isWhole : memory?.sourceId === sourceId && memory.reconciled;
-  return { sourceId, promotedAt, isMain: false, isWhole: wasWhole };
+  // A line's first main has no memory of being a replica when it is met by the one that took its place.
+  const wasMain = succession === undefined ? sourceId === own : succession.isMain || succession.wasMain;
+  return { sourceId, promotedAt, isMain: false, wasMain, isWhole: wasWhole };
 }
 
 function refuseSuperseded(root: string, succession: Succession, isLine: boolean, promotedAt: number): void {

@@ -53,6 +53,7 @@ export async function promote(root: string, { force }: PromoteOptions): Promise<
     // A clock that is behind must not make it an earlier one.
     promotedAt: Math.max(Date.now(), (former?.promotedAt ?? 0) + 1),
     isMain: true,
+    wasMain: false,
     isWhole: true,
   };
   // First of all: the agent that is at work is the last one.

@@ -10,7 +10,6 @@ import type { Place } from '../core/plan-operation.ts';
 import type { Problem } from '../core/problem.ts';
 import type { Succession } from '../core/succession.ts';
 import { check, ESTALE, Stat, statx, syncfs } from '../kernel/sys.ts';
-import { sourceIdOf } from '../tree/source-id.ts';
 import type { TreeStore } from '../tree/store.ts';
 import type {
   Contents,
@@ -243,8 +242,6 @@ export class ReplicaSession {
     if (welcome.attributeRules !== undefined) this.#rules = new AttributeRules(welcome.attributeRules);
     this.#welcome = welcome;
     const memory = this.#memory;
-    const wasMain =
-      this.#succession?.isMain === true || welcome.sourceId === sourceIdOf(bytesOfText(this.#home.root));
     this.#follow(welcome);
     this.#applier.maker.syncFiles = welcome.durability === 'file';
     if (welcome.mode === 'resume') {
@@ -256,7 +253,7 @@ export class ReplicaSession {
     this.#reconcile = new Reconcile(this.#applier, {
       init: welcome.init,
       isSameSource: memory?.sourceId === welcome.sourceId,
-      wasMain,
+      wasMain: this.#succession?.wasMain === true,
       problem: (problem) => this.#problem(problem),
     });
     this.#remember({
@@ -320,7 +317,7 @@ export class ReplicaSession {
     if (extras !== undefined) this.#options.send(extras);
     this.#remember({ ...this.#known(), cursor: seq, pending, reconciled: true });
     this.#tellReconciled = true;
-    if (this.#succession !== undefined) this.#succeed({ ...this.#succession, isWhole: true });
+    if (this.#succession !== undefined) this.#succeed({ ...this.#succession, wasMain: false, isWhole: true });
     this.#options.step?.('reconciled');
     this.#records.store.releaseMemory();
     this.#syncSoon();

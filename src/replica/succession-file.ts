@@ -12,6 +12,7 @@ const successionSchema = z.object({
   sourceId: z.string(),
   promotedAt: z.int().check(z.nonnegative()),
   isMain: z.boolean(),
+  wasMain: z.boolean(),
   isWhole: z.boolean(),
 });
 
