@@ -11,9 +11,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { openHome } from '../../src/replica/home.ts';
 import { expectEqualTrees } from '../oracle/compare-trees.ts';
+import { Child } from '../support/child.ts';
 import { Mirror, runFam } from '../support/fam.ts';
 import { agentsOf, kill } from '../support/processes.ts';
 import { tempFolder } from '../support/temp-folder.ts';
@@ -21,6 +23,7 @@ import { waitFor } from '../support/wait-for.ts';
 import { type Farm, startFarm } from './farm.ts';
 
 const superseded = 35;
+const agentFile = fileURLToPath(new URL('../../dist/agent-bundle.cjs', import.meta.url));
 
 async function promote(root: string, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await runFam(['promote', root, ...args]);
@@ -159,7 +162,10 @@ test('a main that is cut off, not dead, ends when it meets the replica that took
   await first.inSync();
   writeFileSync(join(farm.source, 'late'), 'x');
   await first.barrier();
-  await promote(web2);
+  // Where fam is not installed the agent that it has brought can do it.
+  const byAgent = new Child(process.execPath, [agentFile, 'promote', web2]);
+  expect((await byAgent.exited).code, byAgent.stderr).toBe(0);
+  expect(byAgent.stdout).toContain(`${web2} is the main`);
   expect(agentsOf(web2), 'its agent has been ended').toEqual([]);
   writeFileSync(join(web2, 'late'), 'of the standby');
   const { code } = await first.exited;
