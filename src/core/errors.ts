@@ -37,6 +37,11 @@ export interface FamErrorOptions {
   readonly retryable?: boolean;
 }
 
+/** The code of an error of Node.js (`ENOENT`, `MODULE_NOT_FOUND`); undefined: it has none. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
+}
+
 /** What happened, where, and what to do about it, in the message; the rest for programs. */
 export class FamError extends Error {
   override readonly name = 'FamError';

@@ -17,7 +17,7 @@ import { sourceIdOf } from '../tree/source-id.ts';
  */
 export function inheritanceOf(source: string): Inheritance | undefined {
   const home = findHome(source);
-  const succession = home === undefined ? undefined : readSuccession(home.path);
+  const succession = readSuccession(home?.path);
   if (home === undefined || succession === undefined) return undefined;
   const hidden = home.isInside ? asName(innerHomeName) : undefined;
   const { sourceId, promotedAt, isMain } = succession;

@@ -3,7 +3,7 @@
 
 import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
-import { FamError } from '../core/errors.ts';
+import { codeOf, FamError } from '../core/errors.ts';
 import type { Inheritance } from '../core/succession.ts';
 import { type Destination, parseDestination, showDestination } from '../transport/destination.ts';
 import { EagerTransport } from '../transport/eager.ts';
@@ -83,7 +83,7 @@ function sourceFolder(given: string): string {
     return path;
   } catch (cause) {
     if (cause instanceof FamError) throw cause;
-    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+    const code = codeOf(cause);
     if (code === 'ENOENT' || code === 'ENOTDIR') {
       throw new FamError(
         'SOURCE_MISSING',

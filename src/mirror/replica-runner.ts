@@ -223,7 +223,7 @@ export class ReplicaRunner {
         const { count } = event.extras;
         this.#log.warn(
           { event: 'extras', count, paths },
-          `${count} names that the source lacks were kept (${paths.slice(0, 3).join(', ')}${count > 3 ? ', ...' : ''}); --init moves such to the trash`,
+          `${count} names that the source lacks were kept (${firstOf(paths, count)}); --init moves such to the trash`,
         );
         return undefined;
       }
@@ -232,7 +232,7 @@ export class ReplicaRunner {
         const paths = event.kept.paths.map(displayBytes);
         this.#log.warn(
           { event: 'kept', count, paths, trash },
-          `${count} names that fam had not put there, or that were changed since, gave way (${paths.slice(0, 3).join(', ')}${count > 3 ? ', ...' : ''}): kept in ${trash}`,
+          `${count} names that fam had not put there, or that were changed since, gave way (${firstOf(paths, count)}): kept in ${trash}`,
         );
         return undefined;
       }
@@ -282,6 +282,11 @@ export class ReplicaRunner {
     this.#lastError = error;
     this.#equalAt ??= performance.now();
   }
+}
+
+/** For a line: the first three of so many. */
+function firstOf(paths: readonly string[], count: number): string {
+  return `${paths.slice(0, 3).join(', ')}${count > 3 ? ', ...' : ''}`;
 }
 
 /** Trying again soon may help without anybody doing anything. A full disk is somebody's to clear. */

@@ -5,8 +5,8 @@
 
 import { ftruncateSync, mkdirSync, readFileSync, realpathSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { FamError } from '../core/errors.ts';
-import { type ByteString, bytesOfText, displayBytes } from '../core/name.ts';
+import { codeOf, FamError } from '../core/errors.ts';
+import { type ByteString, bytesOfText, displayBytes, type Name } from '../core/name.ts';
 import {
   AT_FDCWD,
   close,
@@ -90,6 +90,11 @@ export function openHome(path: string): Home {
   }
 }
 
+/** The name that is ours beside a root. */
+function outerHomeName(root: string): string {
+  return `.fam-${basename(root)}`;
+}
+
 /** A replica's own folder, as far as it can be told without opening it. */
 export interface HomePlace {
   readonly path: string;
@@ -102,7 +107,7 @@ export interface HomePlace {
 export function findHome(root: string): HomePlace | undefined {
   const inside = homeAt(join(root, innerHomeName), true);
   if (inside !== undefined || root === '/') return inside;
-  return homeAt(join(dirname(root), `.fam-${basename(root)}`), false);
+  return homeAt(join(dirname(root), outerHomeName(root)), false);
 }
 
 /**
@@ -127,6 +132,17 @@ export function lockHolder(home: HomePlace): number | undefined {
   return Number.isSafeInteger(pid) && pid > 0 ? pid : undefined;
 }
 
+/** The names in one of the folders of our own. */
+export function namesIn(folderFd: number): Name[] {
+  const fd = openat(folderFd, '.', O_RDONLY | O_DIRECTORY);
+  const names: Name[] = [];
+  readDirectory(fd, (name) => {
+    names.push(name);
+  });
+  close(fd);
+  return names;
+}
+
 /** Whether the root holds nothing but our own folder. */
 export function isEmptyRoot(home: Home): boolean {
   const fd = openat(home.rootFd, '.', O_RDONLY | O_DIRECTORY);
@@ -149,7 +165,7 @@ function openRoot(path: string): { path: string; fd: number } {
     try {
       mkdirSync(path, { mode: 0o755 });
     } catch (cause) {
-      const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'EIO';
+      const code = codeOf(cause) ?? 'EIO';
       const parent = dirname(path);
       const advice =
         code === 'ENOENT'
@@ -185,7 +201,7 @@ function openHomeFolder(root: string, rootFd: number): { fd: number; path: strin
   if (inside >= 0) return { fd: inside, path: join(root, innerHomeName), isInside: true };
   if (root !== '/') {
     const parent = dirname(root);
-    const name = `.fam-${basename(root)}`;
+    const name = outerHomeName(root);
     const parentFd = openat(AT_FDCWD, bytesOfText(parent), O_RDONLY | O_DIRECTORY);
     if (parentFd >= 0) {
       const fd = isSameMount(rootFd, parentFd) ? openFolder(parentFd, bytesOfText(name), true) : -1;

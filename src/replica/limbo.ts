@@ -11,11 +11,10 @@ import {
   O_NOFOLLOW,
   O_RDONLY,
   openat,
-  readDirectory,
   unlinkat,
 } from '../kernel/sys.ts';
 import type { Directories } from './directories.ts';
-import type { Home } from './home.ts';
+import { type Home, namesIn } from './home.ts';
 import type { Records } from './records.ts';
 import type { Trash } from './trash.ts';
 
@@ -32,12 +31,7 @@ export class Limbo {
     this.#records = records;
     this.#trash = trash;
     this.#directories = directories;
-    const fd = openat(home.limboFd, '.', O_RDONLY | O_DIRECTORY);
-    if (fd < 0) return;
-    readDirectory(fd, (name) => {
-      this.#names.set(name, `(${name})`);
-    });
-    close(fd);
+    for (const name of namesIn(home.limboFd)) this.#names.set(name, `(${name})`);
   }
 
   get size(): number {

@@ -41,20 +41,6 @@ function change(source: string): void {
   fs.writeFileSync(at('large'), Buffer.alloc(400_000, 'other'));
 }
 
-/** Kills the agent at its nth step, or connects to the end; whether it was killed. */
-function connectKilled(pair: ReplicaPair, n: number): boolean {
-  let left = n;
-  try {
-    pair.connect({}, () => {
-      if (--left === 0) throw new Killed();
-    });
-  } catch (error) {
-    if (!(error instanceof Killed)) throw error;
-    return true;
-  }
-  return false;
-}
-
 describe('promote', () => {
   test('after the agent was killed at any step: nothing half is shown, nothing is lost, and it can follow again', async () => {
     for (let n = 1, killed = true; killed; n++) {
@@ -66,7 +52,7 @@ describe('promote', () => {
       change(pair.source);
       const after = contentsIn(pair.source);
       pair.record();
-      killed = connectKilled(pair, n);
+      killed = pair.connectKilledAt(n);
       const { trash } = await promote(pair.replica, { force: false });
       const shown = contentsIn(pair.replica);
       const kept = contentsIn(trash);

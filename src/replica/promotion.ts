@@ -4,14 +4,13 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Kind } from '../core/attributes.ts';
-import { FamError } from '../core/errors.ts';
-import { bytesOfText, type Name } from '../core/name.ts';
+import { codeOf, FamError } from '../core/errors.ts';
+import { bytesOfText } from '../core/name.ts';
 import type { Succession } from '../core/succession.ts';
-import { close, O_DIRECTORY, O_RDONLY, openat, readDirectory } from '../kernel/sys.ts';
 import { sourceIdOf } from '../tree/source-id.ts';
 import { TreeStore } from '../tree/store.ts';
 import { ApplyingMark } from './applying-mark.ts';
-import { findHome, type Home, type HomePlace, lockHolder, openHome } from './home.ts';
+import { findHome, type Home, type HomePlace, lockHolder, namesIn, openHome } from './home.ts';
 import { Records } from './records.ts';
 import { recover } from './recover.ts';
 import { readSuccession, restoreSuccession, writeSuccession } from './succession-file.ts';
@@ -45,7 +44,7 @@ const lookAgainMs = 50;
  */
 export async function promote(root: string, { force }: PromoteOptions): Promise<Promotion> {
   const place = ownHome(root);
-  const former = place === undefined ? undefined : readSuccession(place.path);
+  const former = readSuccession(place?.path);
   if (former?.isMain !== true && place !== undefined && former?.isWhole !== true && !force)
     throw incomplete(root);
   const succession: Succession = {
@@ -78,11 +77,14 @@ export async function promote(root: string, { force }: PromoteOptions): Promise<
 /** Lets a tree that was promoted follow a main again. @returns false: it was none. @throws FamError REPLICA_BUSY, STATE_UNUSABLE */
 export async function undoPromotion(root: string): Promise<boolean> {
   const place = ownHome(root);
-  const former = place === undefined ? undefined : readSuccession(place.path);
+  const former = readSuccession(place?.path);
   if (place === undefined || former?.isMain !== true) return false;
   const home = await openAlone(root);
-  declare(place.path, { ...former, promotedAt: 0, isMain: false });
-  home.close();
+  try {
+    declare(place.path, { ...former, promotedAt: 0, isMain: false });
+  } finally {
+    home.close();
+  }
   return true;
 }
 
@@ -100,7 +102,7 @@ function declare(home: string, succession: Succession): void {
   try {
     writeSuccession(home, succession);
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'EIO';
+    const code = codeOf(cause) ?? 'EIO';
     throw new FamError('DESTINATION_UNWRITABLE', `cannot write to ${home} (${code}): nothing was changed`, {
       cause,
     });
@@ -149,7 +151,7 @@ function end(agent: number, root: string): void {
     process.kill(agent, 'SIGTERM');
   } catch (cause) {
     // It has ended by itself.
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ESRCH') return;
+    if (codeOf(cause) === 'ESRCH') return;
     throw new FamError(
       'REPLICA_BUSY',
       `the agent of ${root} (process ${agent}) cannot be ended: run this as the user that it runs as`,
@@ -179,13 +181,7 @@ function settle(home: Home): Pick<Promotion, 'owed' | 'kept'> & { readonly hasRe
 
 /** What is in limbo has lost its name in the tree: where it was to go was still to be told. */
 function keepNameless(home: Home): number {
-  const names: Name[] = [];
-  const fd = openat(home.limboFd, '.', O_RDONLY | O_DIRECTORY);
-  readDirectory(fd, (name) => {
-    names.push(name);
-  });
-  close(fd);
   const trash = new Trash(home);
   const why = 'it had no name when this replica was promoted';
-  return names.filter((name) => trash.keep(home.limboFd, name, `(${name})`, why) >= 0).length;
+  return namesIn(home.limboFd).filter((name) => trash.keep(home.limboFd, name, `(${name})`, why) >= 0).length;
 }

@@ -53,8 +53,6 @@ interface OpenDirectory {
   readonly isHidden: boolean;
   /** Local names that no listing has named yet. */
   readonly names: Set<Name>;
-  /** Names that the source says it has lost. */
-  readonly removed: Set<Name>;
   readonly attributes: Attributes | undefined;
 }
 
@@ -122,7 +120,9 @@ export class Reconcile {
         if (answer === 'content') contents.push(entry.id);
         else if (answer === 'missing') missing.push(entry.id);
       }
-      for (const name of listing.removed ?? []) open.removed.add(name);
+      // Entries come before: what has no entry by now has none.
+      const removed = this.#options.wasMain ? (listing.removed ?? []) : [];
+      for (const name of removed) if (open.names.delete(name)) this.#extra(open, name, true);
       if (listing.last) this.#end(open);
     });
     return { type: 'wants', directory: listing.directory, contents, missing };
@@ -197,14 +197,7 @@ export class Reconcile {
       directories.keep(id, fd);
       this.#applier.setPlace(id, { at: 'limbo', id });
       records.put(id, this.#planned(record, record.contentSeq), identityOf(maker.stat), 0);
-      this.#open = {
-        id,
-        fd: openat(fd, '.', O_PATH | O_DIRECTORY),
-        isHidden,
-        names,
-        removed: new Set(),
-        attributes,
-      };
+      this.#open = { id, fd: openat(fd, '.', O_PATH | O_DIRECTORY), isHidden, names, attributes };
       return;
     }
     const parent = directories.get(id);
@@ -216,12 +209,12 @@ export class Reconcile {
     readDirectory(fd, (name) => {
       if (id !== rootId || name !== innerHomeName || !home.isInside) names.add(name);
     });
-    this.#open = { id, fd, isHidden, names, removed: new Set(), attributes };
+    this.#open = { id, fd, isHidden, names, attributes };
   }
 
   #end(open: OpenDirectory): void {
     const { records, home, directories } = this.#applier;
-    for (const name of open.names) this.#extra(open, name);
+    for (const name of open.names) this.#extra(open, name, false);
     if (open.isHidden) {
       const record = records.store.inode(open.id);
       const parent = record === undefined ? -1 : directories.get(record.parent);
@@ -242,7 +235,8 @@ export class Reconcile {
     this.#open = undefined;
   }
 
-  #extra(open: OpenDirectory, name: Name): void {
+  /** @param wasRemoved the source had it under an earlier main, and has lost it since */
+  #extra(open: OpenDirectory, name: Name, wasRemoved: boolean): void {
     const { records, trash } = this.#applier;
     const directory = records.pathOf(open.id);
     const path = directory === '' ? name : `${directory}/${name}`;
@@ -250,9 +244,7 @@ export class Reconcile {
       this.#touched.add(open.id);
       return;
     }
-    const { init, wasMain } = this.#options;
-    const wasRemoved = wasMain && open.removed.has(name);
-    if (init || wasRemoved) {
+    if (this.#options.init || wasRemoved) {
       const why = wasRemoved ? 'it was removed where another was the main' : 'the source lacks it (init)';
       const kept = trash.keep(open.fd, name, path, why);
       if (kept < 0) this.#options.problem({ path, action: 'move to trash', code: errnoName(kept) });

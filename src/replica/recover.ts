@@ -29,7 +29,7 @@ import {
 import { kindOf, observed } from '../tree/attributes-of.ts';
 import type { LocalIdentity } from '../tree/records.ts';
 import type { Placement, Placements } from './applying-mark.ts';
-import { type Home, innerHomeName } from './home.ts';
+import { type Home, innerHomeName, namesIn } from './home.ts';
 import { discard } from './limbo.ts';
 import { identityOf, isSameIdentity } from './local-identity.ts';
 import { afterKill } from './placer.ts';
@@ -80,7 +80,7 @@ class Recovery {
     this.#walk(this.#home.rootFd, '.', rootId);
     // What waited in limbo may have been removed from there without a word in the records.
     for (const record of this.#records.store.inodes()) if (record.links === 0) this.#note(record.id);
-    for (const name of this.#namesIn(this.#home.limboFd)) {
+    for (const name of namesIn(this.#home.limboFd)) {
       const id = this.#idAt(this.#home.limboFd, name);
       if (id === 0 || String(id) !== name) continue;
       this.#note(id);
@@ -104,7 +104,7 @@ class Recovery {
   /** What gave way to something in limbo or staging is still under the name that this had there. */
   #putInTheirPlace(folder: number): void {
     const { limboFd } = this.#home;
-    for (const name of this.#namesIn(folder)) {
+    for (const name of namesIn(folder)) {
       const id = this.#idAt(folder, name);
       if (id === 0 || id === Number(name.split('.')[0])) continue;
       const own = String(id);
@@ -116,23 +116,13 @@ class Recovery {
     }
   }
 
-  #namesIn(folder: number): Name[] {
-    const fd = openat(folder, '.', O_RDONLY | O_DIRECTORY);
-    const names: Name[] = [];
-    readDirectory(fd, (name) => {
-      names.push(name);
-    });
-    close(fd);
-    return names;
-  }
-
   /**
    * Removes what the cut batch had made or linked in staging and not placed. As in limbo, what is there may have been exchanged for what
    * it was to be, and is kept then.
    */
   #clearStaging(): void {
     const { stagingFd } = this.#home;
-    for (const name of this.#namesIn(stagingFd)) {
+    for (const name of namesIn(stagingFd)) {
       const [, id] = /^([1-9]\d*)\.(?:new|link)$/.exec(name) ?? [];
       if (id === undefined) continue;
       const isKnown = this.#idAt(stagingFd, name) === Number(id);
@@ -152,7 +142,7 @@ class Recovery {
   #clearLimbo(): void {
     const { limboFd } = this.#home;
     const unknown: string[] = [];
-    for (const name of this.#namesIn(limboFd)) {
+    for (const name of namesIn(limboFd)) {
       const id = this.#idAt(limboFd, name);
       if (id === 0 && !this.#isRenewed(name)) unknown.push(name);
       this.#rescueIn(limboFd, name, id);

@@ -773,14 +773,7 @@ describe('a killed agent', () => {
       const pair = makePair();
       fill(pair.source);
       pair.record();
-      let left = n;
-      try {
-        pair.connect({}, () => {
-          if (--left === 0) throw new Killed();
-        });
-      } catch (error) {
-        if (!(error instanceof Killed)) throw error;
-      }
+      pair.connectKilledAt(n);
       pair.connect();
       expectEqualBelowRoot(pair);
     }

@@ -39,7 +39,7 @@ export function roleOf(path: string): ReplicaRole | undefined {
     return undefined;
   }
   const home = findHome(root);
-  const succession = home === undefined ? undefined : readSuccession(home.path);
+  const succession = readSuccession(home?.path);
   if (home === undefined || succession === undefined) return undefined;
   return { ...succession, root, agent: agentIn(home), home: home.path };
 }

@@ -1,12 +1,14 @@
 // The file in which a replica's own folder remembers whom it follows, or that it was promoted. It outlives the records: a replica whose
 // state was lost still refuses a main that has been succeeded.
 
-import { closeSync, fdatasyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
-import { FamError } from '../core/errors.ts';
+import { codeOf, FamError } from '../core/errors.ts';
 import type { Succession } from '../core/succession.ts';
-import { syncPath } from '../tree/store-files.ts';
+import { replaceDurably } from '../tree/store-files.ts';
+
+const fileName = 'succession.json';
 
 const successionSchema = z.object({
   sourceId: z.string(),
@@ -17,17 +19,18 @@ const successionSchema = z.object({
 });
 
 /**
- * @param home path of the replica's own folder
+ * @param home path of the replica's own folder; undefined: there is none
  * @returns undefined: it has never followed anybody
  * @throws FamError STATE_UNUSABLE when the file is there and says nothing: whoever guessed could follow the wrong main
  */
-export function readSuccession(home: string): Succession | undefined {
-  const path = fileIn(home);
+export function readSuccession(home: string | undefined): Succession | undefined {
+  if (home === undefined) return undefined;
+  const path = join(home, fileName);
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
+    if (codeOf(cause) === 'ENOENT') return undefined;
     throw unusable(path, cause);
   }
   try {
@@ -39,26 +42,13 @@ export function readSuccession(home: string): Succession | undefined {
 
 /** Replaces it, so that it survives a power loss. */
 export function writeSuccession(home: string, succession: Succession): void {
-  const path = fileIn(home);
-  const fd = openSync(`${path}.new`, 'w', 0o600);
-  try {
-    writeSync(fd, `${JSON.stringify(succession)}\n`);
-    fdatasyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(`${path}.new`, path);
-  syncPath(home);
+  replaceDurably(home, fileName, `${JSON.stringify(succession)}\n`);
 }
 
 /** Puts back what `readSuccession` has said. */
 export function restoreSuccession(home: string, former: Succession | undefined): void {
   if (former !== undefined) writeSuccession(home, former);
-  else rmSync(fileIn(home), { force: true });
-}
-
-function fileIn(home: string): string {
-  return join(home, 'succession.json');
+  else rmSync(join(home, fileName), { force: true });
 }
 
 function unusable(path: string, cause: unknown): FamError {

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
+import { codeOf } from '../core/errors.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -21,7 +22,7 @@ export function lmdbAddon(): unknown {
     try {
       return requireOfLmdb(`${platform}/node.${variant}.node`);
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'MODULE_NOT_FOUND')) throw error;
+      if (codeOf(error) !== 'MODULE_NOT_FOUND') throw error;
     }
   }
   // Built on this machine, or somewhere that only lmdb itself knows of.

@@ -2,6 +2,7 @@
 
 import { writeSync } from 'node:fs';
 import { type Logger, pino } from 'pino';
+import { codeOf } from '../core/errors.ts';
 
 export type Log = Logger;
 export type LogFormat = 'text' | 'json';
@@ -37,7 +38,7 @@ function writeAll(text: string): void {
     try {
       bytes = bytes.subarray(writeSync(2, bytes));
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) return;
+      if (codeOf(error) !== 'EAGAIN') return;
     }
   }
 }

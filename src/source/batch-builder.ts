@@ -200,7 +200,7 @@ export class BatchBuilder {
       const read = this.#contents.readWhole(record);
       if (read.kind === 'content') {
         const isSame = (isKnown && record.doubtful) || (record.touched && this.#sent.has(id));
-        // Short ones cost less than their digests; but what is there is not to be made anew by each start.
+        // Short ones cost less than their digests; but what only may have changed is not to be made anew.
         const isWorth = read.bytes.length > contentDigestBytes || record.touched;
         const content = isSame && isWorth ? asSame(read.bytes) : inline(read.bytes);
         this.#sent.delete(id);

@@ -1,8 +1,8 @@
 // What a promoted source had when it was a replica: the names that the main before it had sent. What of them is not in the tree any
 // more has been removed since; the old main, when it comes back, still has it.
 
-import { type InodeId, rootId } from '../core/attributes.ts';
-import { asName, type ByteString, type Name } from '../core/name.ts';
+import type { InodeId } from '../core/attributes.ts';
+import type { Name } from '../core/name.ts';
 import { TreeStore } from '../tree/store.ts';
 import type { TreeView } from './view.ts';
 
@@ -29,24 +29,13 @@ export class FormerNames {
   /** Names that the directory had then and has not now, in name byte order. */
   removedFrom(directory: InodeId, view: Pick<TreeView, 'pathOf' | 'entry'>): Name[] {
     const path = view.pathOf(directory);
-    const former = path === undefined ? undefined : this.#idAt(path);
+    const former = path === undefined ? undefined : this.#records.idAt(path);
     const removed: Name[] = [];
     if (former === undefined) return removed;
     for (const { name } of this.#records.list(former)) {
       if ((view.entry(directory, name)?.id ?? 0) === 0) removed.push(name);
     }
     return removed;
-  }
-
-  #idAt(path: ByteString): InodeId | undefined {
-    let at: InodeId = rootId;
-    for (const part of path === '' ? [] : path.split('/')) {
-      const name = asName(part);
-      const entry = name === undefined ? undefined : this.#records.entry(at, name);
-      if (entry === undefined || entry.id === 0) return undefined;
-      at = entry.id;
-    }
-    return at;
   }
 
   close(): void {

@@ -55,12 +55,17 @@ export function readBootMark(directory: string): BootMark | undefined {
   }
 }
 
-/** Replaces the `boot` file so that it survives a power loss: written beside, synced, renamed, folder synced. */
+/** Replaces the `boot` file so that it survives a power loss. */
 export function writeBootMark(directory: string, mark: BootMark): void {
-  const path = join(directory, 'boot');
+  replaceDurably(directory, 'boot', `${JSON.stringify(mark)}\n`);
+}
+
+/** Replaces a file so that a power loss leaves the old one or the new one: written beside, synced, renamed, folder synced. */
+export function replaceDurably(directory: string, name: string, text: string): void {
+  const path = join(directory, name);
   const fd = openSync(`${path}.new`, 'w', 0o600);
   try {
-    writeSync(fd, `${JSON.stringify(mark)}\n`);
+    writeSync(fd, text);
     fdatasyncSync(fd);
   } finally {
     closeSync(fd);

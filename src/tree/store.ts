@@ -6,7 +6,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { type InodeId, rootId, type Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
-import type { ByteString, Name } from '../core/name.ts';
+import { asName, type ByteString, type Name } from '../core/name.ts';
 import { releaseMapped } from '../kernel/sys.ts';
 import { Counters } from './counters.ts';
 import { maxDepth } from './directories.ts';
@@ -323,6 +323,18 @@ export class TreeStore implements Disposable {
       at = record.parent;
     }
     return parts.reverse().join('/');
+  }
+
+  /** The inverse: the inode at a path relative to the root, '' for the root itself; undefined when there is none. */
+  idAt(path: ByteString): InodeId | undefined {
+    let id: InodeId = rootId;
+    for (const part of path === '' ? [] : path.split('/')) {
+      const name = asName(part);
+      const next = name === undefined ? 0 : (this.entry(id, name)?.id ?? 0);
+      if (next === 0) return undefined;
+      id = next;
+    }
+    return id;
   }
 
   // --- sequence numbers, ids and the journal ----------------------------------------------------------------------------

@@ -249,6 +249,20 @@ export class ReplicaPair implements Disposable {
     }
   }
 
+  /** Connects, and kills the agent at its nth step of whatever kind; false: it ended before that. */
+  connectKilledAt(n: number): boolean {
+    let left = n;
+    try {
+      this.connect({}, () => {
+        if (--left === 0) throw new Killed();
+      });
+      return false;
+    } catch (error) {
+      if (!(error instanceof Killed)) throw error;
+      return true;
+    }
+  }
+
   close(): void {
     this.#recorder.close();
     this.#contents.close(undefined);

@@ -4,7 +4,6 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type InodeId, Kind, rootId } from '../../../src/core/attributes.ts';
-import type { Name } from '../../../src/core/name.ts';
 import type { Problem } from '../../../src/core/problem.ts';
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY } from '../../../src/kernel/constants.ts';
 import type { ConditionEvent, EventSource, KernelEvent } from '../../../src/kernel/event-source.ts';
@@ -143,12 +142,7 @@ export class RecordedTree implements Disposable {
 
   /** What a path relative to the root is recorded as; 0: nothing. */
   idOf(path: string): InodeId {
-    return this.store.transaction(() => {
-      let id: InodeId = rootId;
-      // A test gives names.
-      for (const part of path.split('/')) id = this.store.entry(id, part as Name)?.id ?? 0;
-      return id;
-    });
+    return this.store.transaction(() => this.store.idAt(path) ?? 0);
   }
 
   recordOf(path: string): InodeRecord | undefined {
