@@ -10,6 +10,7 @@ import { connectChild } from './child.ts';
 import { showDestination } from './destination.ts';
 import { encodePath } from './encoded-path.ts';
 import { shellWords } from './shell-words.ts';
+import { hasAesInstructions, preferredCiphers } from './ssh-ciphers.ts';
 import { classifySshEnd } from './ssh-failure.ts';
 import type { Connection, Transport } from './transport.ts';
 
@@ -106,14 +107,24 @@ function batchMode(): string[] {
   return process.stdin.isTTY ? [] : ['-o', 'BatchMode=yes'];
 }
 
-/** The options of `wantedOptions` that the configuration for this host does not set. */
+/** The options that we want and the configuration for this host leaves open. */
 async function openOptions(program: string, args: readonly string[]): Promise<string[]> {
-  const config = await new Promise<string>((resolve) => {
+  const [config, ownDefaults] = await Promise.all([
+    configOf(program, args),
+    configOf(program, ['-F', 'none', ...args.slice(-1)]),
+  ]);
+  const lines = new Set(config.toLowerCase().split('\n'));
+  const open = wantedOptions.filter(({ key, unset }) => config === '' || lines.has(`${key} ${unset}`));
+  const ciphers = preferredCiphers(config, ownDefaults, hasAesInstructions());
+  const options = [...open.map(({ option }) => option), ...(ciphers === undefined ? [] : [ciphers])];
+  return options.flatMap((option) => ['-o', option]);
+}
+
+/** What ssh says of its configuration, one `key value` a line; empty where it cannot say. */
+function configOf(program: string, args: readonly string[]): Promise<string> {
+  return new Promise((resolve) => {
     execFile(program, ['-G', ...args], { timeout: configTimeoutMs, encoding: 'utf8' }, (_error, stdout) =>
       resolve(stdout),
     );
   });
-  const lines = new Set(config.toLowerCase().split('\n'));
-  const open = wantedOptions.filter(({ key, unset }) => config === '' || lines.has(`${key} ${unset}`));
-  return open.flatMap(({ option }) => ['-o', option]);
 }
