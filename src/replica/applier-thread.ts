@@ -27,6 +27,8 @@ const lockWaitMs = 10_000;
 const lockRetryMs = 50;
 /** Under load the source hears of progress this often. */
 const flushIntervalMs = 3;
+/** ... or when it has consumed so much: half of what the source has on its way to it (source/in-flight.ts). */
+const untoldBytesMax = 512 * 1024;
 
 class ApplierThread {
   readonly #port: MessagePort;
@@ -131,13 +133,17 @@ class ApplierThread {
     }
   }
 
+  /** Takes what is there, for a moment at most: the agent's other threads are to be heard, too. */
   #take(session: ReplicaSession): void {
     this.#flushedAt = performance.now();
-    const goesOn = this.#input.take((frame) => {
-      if (!this.#isStopping) this.#receive(session, frame);
-    });
-    if (!goesOn) this.#isStopping = true;
-    if (this.#isStopping) return;
+    const until = this.#flushedAt + flushIntervalMs;
+    do {
+      const goesOn = this.#input.take((frame) => {
+        if (!this.#isStopping) this.#receive(session, frame);
+      });
+      if (!goesOn) this.#isStopping = true;
+      if (this.#isStopping) return;
+    } while (performance.now() < until && this.#hasInput());
     session.flush(false);
     this.#drain();
   }
@@ -145,12 +151,19 @@ class ApplierThread {
   #receive(session: ReplicaSession, frame: Uint8Array): void {
     const message = decodeToAgent(frame);
     session.receive(message, frame.length);
+    // Of all messages this one is written out, and nothing of it kept.
+    if (message.type === 'stream') this.#input.recycle();
     if (message.type === 'bye') this.#isStopping = true;
     const now = performance.now();
-    if (now - this.#flushedAt < flushIntervalMs) return;
+    if (now - this.#flushedAt < flushIntervalMs && session.untoldBytes < untoldBytesMax) return;
     this.#flushedAt = now;
     session.flush(false);
     this.#drain();
+  }
+
+  #hasInput(): boolean {
+    const ready = poll([this.#input.fd], 0);
+    return typeof ready !== 'number' && ready.length > 0;
   }
 
   #send(message: ToSource): void {

@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { check, close, SysError, socketpair, writeAll } from '../kernel/sys.ts';
+import { check, close, poll, SysError, socketpair, writeAll } from '../kernel/sys.ts';
 import { frameHead } from '../wire/framing.ts';
 import { maxFrameBytes } from '../wire/messages.ts';
 import { FrameInput } from './frame-input.ts';
@@ -17,11 +17,14 @@ function connected() {
   const input = new FrameInput(from);
   return {
     frames,
+    input,
     take: () => input.take((frame) => frames.push(frame)),
     write: (bytes: Uint8Array) => check(writeAll(to, bytes), 'write'),
     end: () => shut(to),
   };
 }
+
+const hasInput = ({ fd }: FrameInput): boolean => poll([fd], 0).toString() === '0';
 
 const framed = (text: string): Buffer => Buffer.concat([frameHead(text.length), Buffer.from(text)]);
 
@@ -45,6 +48,23 @@ test('FrameInput.take leaves the frames that it has handed out as they are', () 
   for (const text of sent) {
     write(framed(text));
     take();
+  }
+  expect(frames.map((frame) => Buffer.from(frame).toString())).toEqual(sent);
+});
+
+test('FrameInput.take reads large frames, given back or not, and small ones between them', () => {
+  const { frames, take, write, input } = connected();
+  const sent = Array.from({ length: 60 }, (_, i) => String(i % 10).repeat(i % 3 === 0 ? 5 : 150_000 + i));
+  for (const [i, text] of sent.entries()) {
+    const bytes = framed(text);
+    for (let at = 0; at < bytes.length; at += 60_000) {
+      write(bytes.subarray(at, at + 60_000));
+      while (frames.length <= i && hasInput(input)) take();
+    }
+    if (i % 2 === 0) {
+      frames[i] = Buffer.from(frames[i] ?? []);
+      input.recycle();
+    }
   }
   expect(frames.map((frame) => Buffer.from(frame).toString())).toEqual(sent);
 });

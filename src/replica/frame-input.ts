@@ -5,6 +5,8 @@ import { FrameDecoder } from '../wire/framing.ts';
 
 /** What is read at once at most: about as much as a source sends before it looks for an answer. */
 const readBytes = 256 * 1024;
+/** What is read to see which frame follows a large one: what comes behind that is read to where it stays. */
+const peekBytes = 8 * 1024;
 /** A piece of memory with less room than this is left to the frames in it. */
 const leastRoomBytes = 64 * 1024;
 
@@ -15,6 +17,8 @@ export class FrameInput {
   // Frames are views of it, and some are kept: what has been read into is never read into again.
   #memory = Buffer.allocUnsafeSlow(readBytes);
   #filled = 0;
+  /** The last frame was a large one, and they come in rows. */
+  #isBulk = false;
 
   constructor(fd: number) {
     this.fd = fd;
@@ -26,16 +30,32 @@ export class FrameInput {
    * @throws FamError PROTOCOL
    */
   take(onFrame: (frame: Uint8Array) => void): boolean {
+    const room = this.#decoder.room();
+    if (room !== undefined)
+      return this.#took(read(this.fd, room, 0), (length) => {
+        this.#isBulk = true;
+        this.#decoder.filled(length, onFrame);
+      });
     if (readBytes - this.#filled < leastRoomBytes) {
       this.#memory = Buffer.allocUnsafeSlow(readBytes);
       this.#filled = 0;
     }
-    const length = read(this.fd, this.#memory, this.#filled);
-    if (length === -EAGAIN) return true;
-    if (length <= 0) return false;
-    const chunk = this.#memory.subarray(this.#filled, this.#filled + length);
-    this.#filled += length;
-    this.#decoder.push(chunk, onFrame);
-    return true;
+    const end = this.#isBulk ? this.#filled + peekBytes : readBytes;
+    this.#isBulk = false;
+    const memory = this.#memory.subarray(this.#filled, end);
+    return this.#took(read(this.fd, memory, 0), (length) => {
+      this.#filled += length;
+      this.#decoder.push(memory.subarray(0, length), onFrame);
+    });
+  }
+
+  /** As `FrameDecoder.recycle`. */
+  recycle(): void {
+    this.#decoder.recycle();
+  }
+
+  #took(length: number, use: (length: number) => void): boolean {
+    if (length > 0) use(length);
+    return length > 0 || length === -EAGAIN;
   }
 }

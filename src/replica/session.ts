@@ -73,6 +73,7 @@ export class ReplicaSession {
   readonly #asked = new Map<InodeId, Place[]>();
   #problems: Problem[] = [];
   #consumed = 0;
+  #told = 0;
   #durable: Seq = 0;
   #syncing = false;
   #isSyncDue = false;
@@ -170,6 +171,11 @@ export class ReplicaSession {
         return;
     }
     this.#isAckDue = true;
+  }
+
+  /** Consumed since the source was last told. */
+  get untoldBytes(): number {
+    return this.#consumed - this.#told;
   }
 
   /** Does a little of what may take long. Returns whether there is more of it. */
@@ -437,6 +443,7 @@ export class ReplicaSession {
 
   #ack(): void {
     this.#isAckDue = false;
+    this.#told = this.#consumed;
     const { files, bytes } = this.#applier;
     const applied = this.#memory?.reconciled === true ? this.#memory.cursor : 0;
     const durable = Math.min(this.#durable, applied);

@@ -9,7 +9,8 @@ import * as sys from '../kernel/sys.ts';
 import { Directories, maxDepth } from '../tree/directories.ts';
 import type { InodeRecord } from '../tree/records.ts';
 import { isBegunAnew } from '../tree/uploads.ts';
-import { batchTargetBytes, inlineMaxBytes } from '../wire/messages.ts';
+import { batchTargetBytes, inlineMaxBytes, pieceBytes } from '../wire/messages.ts';
+import { streamHeadBytes } from '../wire/stream.ts';
 import type { TreeView } from './view.ts';
 
 /** How often a content that changes under the reader is tried again at once. */
@@ -54,7 +55,12 @@ export interface OpenContent {
 export interface Piece {
   readonly bytes: Uint8Array;
   readonly hole: number;
+  /** As in a message: what the data was read into. To be given back. */
+  readonly room: Buffer | undefined;
 }
+
+/** Rooms that nobody uses are kept, for no more than one replica has on its way. */
+const roomsKept = 8;
 
 /** A message's worth of contents, the last of them being of any size. */
 const arenaBytes = batchTargetBytes + 2 * inlineMaxBytes;
@@ -73,6 +79,7 @@ export class Contents {
   /** Where contents are read to, one behind the other. */
   #arena = Buffer.allocUnsafeSlow(arenaBytes);
   #arenaAt = 0;
+  readonly #rooms: Buffer[] = [];
 
   constructor(view: Pick<TreeView, 'inode' | 'handleOf'>, root: ByteString) {
     this.#view = view;
@@ -160,18 +167,27 @@ export class Contents {
     return { kind: 'open', content };
   }
 
-  /** The next at most `maxBytes` bytes of data, or a whole hole, at `offset`; undefined when the file has shrunk. */
+  /** The next at most `maxBytes`, or `pieceBytes`, bytes of data, or a whole hole, at `offset`; undefined when the file has shrunk. */
   piece(content: OpenContent, offset: number, maxBytes: number): Piece | undefined {
     const size = content.attributes.size;
     let length = Math.min(maxBytes, size - offset);
-    if (length <= 0) return { bytes: noBytes, hole: 0 };
+    if (length <= 0) return { bytes: noBytes, hole: 0, room: undefined };
     const data = this.dataFrom(content, offset);
-    if (data > offset) return { bytes: noBytes, hole: data - offset };
+    if (data > offset) return { bytes: noBytes, hole: data - offset, room: undefined };
     length = Math.min(length, this.holeFrom(content, offset) - offset);
-    const bytes = Buffer.allocUnsafeSlow(length);
-    const got = sys.pread(content.fd, bytes, 0, length, offset);
-    if (got <= 0) return undefined;
-    return { bytes: got === length ? bytes : bytes.subarray(0, got), hole: 0 };
+    const memory = this.#rooms.pop() ?? Buffer.allocUnsafeSlow(streamHeadBytes + pieceBytes);
+    const got = sys.pread(content.fd, memory, streamHeadBytes, Math.min(length, pieceBytes), offset);
+    if (got <= 0) {
+      this.giveBack(memory);
+      return undefined;
+    }
+    const room = memory.subarray(0, streamHeadBytes + got);
+    return { bytes: room.subarray(streamHeadBytes), hole: 0, room };
+  }
+
+  /** Nobody looks any more at what was read into a piece's room: it may be used again. */
+  giveBack(room: Buffer): void {
+    if (this.#rooms.length < roomsKept) this.#rooms.push(Buffer.from(room.buffer));
   }
 
   /** Where the next data is, at or after `offset`; the size where none follows. */

@@ -63,7 +63,8 @@ function attach(number: SessionNumber, options: SessionOptions, pipes: Pipes): v
   const output: SessionOutput = {
     send(message) {
       const frame = encode(message);
-      link.send(frame);
+      const room = message.type === 'stream' ? message.room : undefined;
+      link.send(frame, room && (() => contents.giveBack(room)));
       return frame;
     },
     sendFrame: (frame) => void link.send(frame),

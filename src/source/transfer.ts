@@ -297,7 +297,7 @@ export class Transfer {
     const piece = this.#contents.piece(this.content, offset, maxBytes);
     if (piece === undefined) return { kind: 'changed' };
     if (piece.hole === 0) this.#noteSent(offset, piece.bytes);
-    return this.#piece(piece.hole, 0, piece.bytes);
+    return this.#piece(piece.hole, 0, piece.bytes, piece.room);
   }
 
   #emitCopy(to: number): TransferStep {
@@ -308,7 +308,7 @@ export class Transfer {
     return this.#piece(0, Math.min(to, this.#contents.holeFrom(content, offset)) - offset, noBytes);
   }
 
-  #piece(hole: number, copy: number, bytes: Uint8Array): TransferStep {
+  #piece(hole: number, copy: number, bytes: Uint8Array, room?: Buffer): TransferStep {
     const offset = this.#offset;
     const total = this.content.attributes.size;
     this.#offset += hole + copy + bytes.length;
@@ -317,7 +317,7 @@ export class Transfer {
     const { contentSeq } = this;
     return {
       kind: 'send',
-      message: { type: 'stream', id: this.#id, contentSeq, offset, total, last, hole, copy, bytes },
+      message: { type: 'stream', id: this.#id, contentSeq, offset, total, last, hole, copy, bytes, room },
     };
   }
 

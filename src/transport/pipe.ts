@@ -86,8 +86,8 @@ function conduit(faults: PipeFaults, cutBoth: () => void): Conduit {
         const dropped = faults.dropAfterBytes !== undefined && passed >= faults.dropAfterBytes;
         at = end;
         passed += piece.length;
-        // A real pipe hands out a copy; so whoever changes a frame after `send` is found out neither here nor there.
-        if (dropped || exit.push(piece)) setImmediate(step);
+        // As a real pipe hands out a copy: the sender may use its memory again.
+        if (dropped || exit.push(Buffer.from(piece))) setImmediate(step);
         else goOn = step;
       });
     };

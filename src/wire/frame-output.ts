@@ -32,8 +32,11 @@ export class FrameOutput {
     return this.#sent;
   }
 
-  /** The frame's bytes must not change afterwards. Never blocks; false: the peer is not keeping up, wait for `drained`. */
-  send(frame: Uint8Array): boolean {
+  /**
+   * Never blocks; false: the peer is not keeping up, wait for `drained`.
+   * @param written as in `Link.send`
+   */
+  send(frame: Uint8Array, written?: () => void): boolean {
     this.#sent += frameHeadBytes + frame.length;
     this.#cork();
     const head = frameHead(frame.length);
@@ -42,9 +45,13 @@ export class FrameOutput {
       joined.set(head);
       joined.set(frame, frameHeadBytes);
       this.#stream.write(joined, this.#wrote);
+      written?.();
     } else {
       this.#stream.write(head);
-      this.#stream.write(frame, this.#wrote);
+      this.#stream.write(frame, () => {
+        this.#wake();
+        written?.();
+      });
     }
     return this.#stream.writableLength < highWaterBytes;
   }

@@ -40,6 +40,47 @@ describe('FrameDecoder', () => {
     );
   });
 
+  it('gives back the frames when they are read to where they stay, and their memory is used again', () => {
+    const frame = fc.nat(3000).map((size) => Buffer.alloc(size, size));
+    fc.assert(
+      fc.property(fc.array(frame, { maxLength: 20 }), fc.array(fc.nat(500)), (frames, sizes) => {
+        const decoder = new FrameDecoder();
+        const bytes = framed(frames);
+        const got: string[] = [];
+        const take = (each: Uint8Array): void => {
+          got.push(Buffer.from(each).toString('hex'));
+          decoder.recycle();
+        };
+        for (let at = 0, turn = 0; at < bytes.length; turn++) {
+          const size = 1 + (sizes[turn % sizes.length] ?? 0);
+          const room = decoder.room();
+          const next = bytes.subarray(at, at + Math.min(size, room?.length ?? size));
+          at += next.length;
+          if (room === undefined) decoder.push(Buffer.from(next), take);
+          else {
+            room.set(next);
+            decoder.filled(next.length, take);
+          }
+        }
+        expect(got).toEqual(frames.map((each) => each.toString('hex')));
+        expect(decoder.atBoundary).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('leaves a frame alone that was not given back', () => {
+    const decoder = new FrameDecoder();
+    const kept: Uint8Array[] = [];
+    const frames = [Buffer.alloc(100, 1), Buffer.alloc(100, 2), Buffer.alloc(100, 3)];
+    for (const frame of frames) {
+      const bytes = framed([frame]);
+      decoder.push(bytes.subarray(0, 50), () => expect.unreachable());
+      decoder.push(bytes.subarray(50), (each) => kept.push(each));
+    }
+    expect(kept.map((each) => each[0])).toEqual([1, 2, 3]);
+  });
+
   it('knows when the stream stands inside a frame', () => {
     const decoder = new FrameDecoder();
     const bytes = framed([Buffer.from('hello')]);

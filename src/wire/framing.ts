@@ -26,6 +26,9 @@ export class FrameDecoder {
   #length = 0;
   #body: Buffer | undefined;
   #filled = 0;
+  /** What the last frame was gathered in, and what the next one may be. */
+  #lent: Buffer | undefined;
+  #spare: Buffer | undefined;
 
   /** True between frames: a stream that ends now was not cut inside one. */
   get atBoundary(): boolean {
@@ -57,36 +60,70 @@ export class FrameDecoder {
       if (end <= chunk.length) {
         const frame = chunk.subarray(at, end);
         at = end;
+        this.#lent = undefined;
         onFrame(frame);
       } else {
         this.#filled = 0;
-        this.#body = Buffer.allocUnsafeSlow(Math.min(this.#length, firstBodyBytes));
+        this.#body = this.#newBody();
       }
     }
   }
 
+  /** Inside a frame that is being gathered: where the next bytes of the stream belong, for whoever reads them there; then `filled`. */
+  room(): Uint8Array | undefined {
+    if (this.#body === undefined) return undefined;
+    const body = this.#withRoomFor(1);
+    return body.subarray(this.#filled, Math.min(this.#length, body.length));
+  }
+
+  /** So many bytes, at least one, were read into `room`. */
+  filled(length: number, onFrame: (frame: Uint8Array) => void): void {
+    this.#filled += length;
+    if (this.#filled === this.#length) onFrame(this.#takeBody());
+  }
+
+  /** The frame that was handed out last is not looked at any more: the next one may be gathered in its memory. */
+  recycle(): void {
+    this.#spare = this.#lent ?? this.#spare;
+    this.#lent = undefined;
+  }
+
   #gather(chunk: Uint8Array, at: number): number {
     const taken = Math.min(this.#length - this.#filled, chunk.length - at);
-    let body = this.#body ?? Buffer.alloc(0);
-    if (this.#filled + taken > body.length) {
-      const larger = Buffer.allocUnsafeSlow(
-        Math.min(this.#length, Math.max(4 * body.length, this.#filled + taken)),
-      );
-      larger.set(body.subarray(0, this.#filled));
-      body = larger;
-      this.#body = larger;
-    }
+    const body = this.#withRoomFor(taken);
     body.set(at === 0 && taken === chunk.length ? chunk : chunk.subarray(at, at + taken), this.#filled);
     this.#filled += taken;
     return taken;
   }
 
+  #withRoomFor(bytes: number): Buffer {
+    const body = this.#body ?? nothing;
+    if (this.#filled + bytes <= body.length) return body;
+    const larger = Buffer.allocUnsafeSlow(
+      Math.min(this.#length, Math.max(4 * body.length, this.#filled + bytes)),
+    );
+    larger.set(body.subarray(0, this.#filled));
+    this.#body = larger;
+    return larger;
+  }
+
+  #newBody(): Buffer {
+    const bytes = Math.min(this.#length, firstBodyBytes);
+    const spare = this.#spare;
+    if (spare === undefined || spare.length < bytes) return Buffer.allocUnsafeSlow(bytes);
+    this.#spare = undefined;
+    return spare;
+  }
+
   #takeBody(): Buffer {
-    const body = this.#body ?? Buffer.alloc(0);
+    const body = this.#body ?? nothing;
     this.#body = undefined;
-    return body;
+    this.#lent = body;
+    return body.length === this.#length ? body : body.subarray(0, this.#length);
   }
 }
+
+const nothing = Buffer.alloc(0);
 
 /** First buffer of a gathered frame: a stream piece fits, a lie costs little. */
 const firstBodyBytes = 512 * 1024;

@@ -29,8 +29,11 @@ export interface Link {
   /** Bytes sent and received since the link came up, framing included. */
   readonly sentBytes: number;
   readonly receivedBytes: number;
-  /** Sends one frame (the payload after the length prefix; the bytes must not change afterwards). */
-  send(frame: Uint8Array): boolean;
+  /**
+   * Sends one frame (the payload after the length prefix).
+   * @param written called when the bytes may change; before that they must not
+   */
+  send(frame: Uint8Array, written?: () => void): boolean;
   /** Resolves when `buffered` is below the low-water mark again, or the link has ended. */
   drained(): Promise<void>;
   /** Called once for each frame received; set it before the first turn of the event loop ends. */

@@ -131,6 +131,11 @@ export interface StreamPiece {
   /** Bytes that the replica copies from the same offset of the stream's base (`bytes` is empty then); 0 otherwise. */
   readonly copy: number;
   readonly bytes: Uint8Array;
+  /**
+   * Where `bytes` are, if that is memory with `streamHeadBytes` of room before them and nothing behind them (wire/stream.ts): it becomes
+   * the frame, without a copy. Never set in what was received.
+   */
+  readonly room?: Buffer | undefined;
 }
 
 /**

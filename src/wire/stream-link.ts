@@ -68,9 +68,9 @@ export class StreamLink implements Link {
     return this.#received;
   }
 
-  send(frame: Uint8Array): boolean {
+  send(frame: Uint8Array, written?: () => void): boolean {
     if (this.#closing || this.#finished) return false;
-    return this.#output.send(frame);
+    return this.#output.send(frame, written);
   }
 
   drained(): Promise<void> {

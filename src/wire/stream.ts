@@ -11,7 +11,7 @@ import { maxFrameBytes, type StreamPiece } from './messages.ts';
 // then    the piece's bytes up to the end of the frame; or u64, the length of hole or copy
 //
 // The head has a fixed size so that whoever reads the file can leave room for it: content read into
-// `room.subarray(streamHeadBytes)` becomes a frame by `encodeStreamInPlace`, without a copy.
+// `room.subarray(streamHeadBytes)` becomes a frame without a copy.
 
 /** Bytes before the content of a piece. */
 export const streamHeadBytes = 34;
@@ -30,6 +30,7 @@ export function encodeStream(piece: StreamPiece): Uint8Array {
     writeU64(frame, streamHeadBytes, piece.hole > 0 ? piece.hole : piece.copy);
     return frame;
   }
+  if (piece.room !== undefined) return encodeStreamInPlace(piece.room, piece);
   const frame = Buffer.allocUnsafeSlow(streamHeadBytes + piece.bytes.length);
   frame.set(piece.bytes, streamHeadBytes);
   writeHead(frame, piece, 0);
@@ -40,7 +41,7 @@ export function encodeStream(piece: StreamPiece): Uint8Array {
  * Makes a frame of `room`, which holds `streamHeadBytes` free bytes and then the content: the head is written
  * there, and `room` itself is the frame (at most maxFrameBytes; it must not change until it has been sent).
  */
-export function encodeStreamInPlace(room: Buffer, head: StreamHead): Uint8Array {
+function encodeStreamInPlace(room: Buffer, head: StreamHead): Uint8Array {
   if (room.length < streamHeadBytes || room.length > maxFrameBytes) {
     throw new FamError('INTERNAL', `a stream piece cannot be made of ${room.length} bytes`);
   }
