@@ -89,6 +89,25 @@ export function describeLinks(under: LinksUnderTest): void {
       expect(got).toEqual(Array.from({ length: 1000 }, (_, i) => i));
     });
 
+    it('has taken the bytes of a frame when it says so: they may change then', async () => {
+      const link = await connect('echo');
+      const sizes = [5, 300_000, 16 * 1024, 16 * 1024 + 1, 1024 * 1024, 300_000];
+      const got: Buffer[] = [];
+      link.onFrame = (frame) => got.push(Buffer.from(frame));
+      const memory = Buffer.alloc(1024 * 1024);
+      for (const [number, size] of sizes.entries()) {
+        numbered(number, size).copy(memory);
+        await new Promise<void>((resolve) => {
+          link.send(memory.subarray(0, size), resolve);
+        });
+      }
+      memory.fill(0xff);
+      await waitFor(() => got.length === sizes.length, { describe: () => `${got.length} frames` });
+      for (const [number, size] of sizes.entries()) {
+        expect(Buffer.compare(got[number] ?? Buffer.of(1), numbered(number, size))).toBe(0);
+      }
+    });
+
     it('says stop when the peer does not read, holds little meanwhile, and goes on when it does', async () => {
       const link = await connect('deaf');
       const frame = numbered(1, 256 * 1024);

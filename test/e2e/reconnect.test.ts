@@ -1,7 +1,8 @@
 // A replica that cannot be reached for a while: the others go on, it is tried again with growing pauses, and catches up.
 
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { compareTrees } from '../oracle/compare-trees.ts';
 import { agentsOf, kill, runningProcesses, sshOf } from '../support/processes.ts';
@@ -66,6 +67,37 @@ test('a link that is frozen without being closed is noticed', async () => {
   farm.expectEqual();
   await mirror.end();
 }, 120_000);
+
+test('large files reach both replicas whole, though the agents of one are killed while they are on their way', async () => {
+  const farm = await startFarm({ ssh: 1, local: 1, files: 20 });
+  const [remote = ''] = farm.replicas;
+  const mirror = farm.start();
+  await mirror.inSync();
+  for (const name of ['first', 'second', 'third'])
+    writeFileSync(join(farm.source, name), randomBytes(48 * 1024 * 1024));
+  let kills = 0;
+  // Staged content grows where nobody sees it: killed in the middle of it, and in the middle of the rest.
+  for (const least of [8, 60].map((mebibytes) => mebibytes * 1024 * 1024)) {
+    const agents = await waitFor(() => stagedBytes(remote) > least && agentsOf(remote), {
+      describe: () => `${least} bytes to be staged, of which there are ${stagedBytes(remote)}`,
+      intervalMs: 1,
+    });
+    kill(agents, 'SIGKILL');
+    await mirror.logged('lost', { count: ++kills });
+  }
+  await mirror.barrier(60);
+  farm.expectEqual();
+  await mirror.end();
+}, 120_000);
+
+function stagedBytes(replica: string): number {
+  const staging = join(dirname(replica), `.fam-${basename(replica)}`, 'staging');
+  return readdirSync(staging).reduce((sum, name) => sum + sizeOf(join(staging, name)), 0);
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
 
 test('an agent that is killed before it says a word is started again', async () => {
   const farm = await startFarm({ ssh: 0, local: 1, files: 20 });
