@@ -28,7 +28,7 @@ export async function openLink(transport: Transport, signal: AbortSignal = never
     set onFrame(take) {
       link.onFrame = take;
     },
-    send: (frame) => link.send(frame),
+    send: (frame, written) => link.send(frame, written),
     drained: () => link.drained(),
     pause: () => link.pause(),
     resume: () => link.resume(),
