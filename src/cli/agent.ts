@@ -8,12 +8,10 @@ import { textOfBytes } from '../core/name.ts';
 import { runAgent } from '../replica/agent.ts';
 import { dieOfDefects } from '../runtime/last-words.ts';
 import { packageVersion } from '../runtime/version.ts';
-import { protocolLine } from '../transport/bootstrap.ts';
 import { decodePath } from '../transport/encoded-path.ts';
 import { StdioLink } from '../transport/stdio.ts';
 
 const agentOptions = z.object({
-  protocol: z.optional(z.boolean()),
   encoded: z.optional(z.boolean()),
   restrict: z.optional(z.string()),
 });
@@ -24,11 +22,7 @@ const agentOptions = z.object({
  * @throws FamError
  */
 export async function agentCommand(root: string | undefined, options: object): Promise<void> {
-  const { protocol, encoded, restrict } = agentOptions.parse(options);
-  if (protocol === true) {
-    process.stdout.write(`${protocolLine}\n`);
-    return;
-  }
+  const { encoded, restrict } = agentOptions.parse(options);
   dieOfDefects();
   const path = resolve(rootOf(root, encoded === true, restrict !== undefined));
   if (restrict !== undefined) checkInside(path, restrict);

@@ -81,7 +81,13 @@ program
     '--restrict <dir>',
     'serve no replica outside this folder (for a forced command in authorized_keys)',
   )
-  .action(async (root: string | undefined, options: object) => {
+  .action(async (root: string | undefined, options: { protocol?: true }) => {
+    if (options.protocol) {
+      // Asked before each connection to a host where fam is installed: nothing is loaded that this does not need.
+      const { protocolLine } = await import('../transport/bootstrap.ts');
+      process.stdout.write(`${protocolLine}\n`);
+      return;
+    }
     const { agentCommand } = await import('./agent.ts');
     await agentCommand(root, options);
   });
