@@ -5,7 +5,8 @@
 //  1. runs an installed `fam` that speaks our protocol, else
 //  2. tries each node it knows of until one is new enough, with a bootstrap in JavaScript (base64 on the command line) that
 //     looks for the agent in the cache folder, or asks for it (marker `up`) and reads it from stdin: u32 length, bytes;
-//     what it runs has the sha256 that the command line names, in a folder that is ours alone; else
+//     what it runs has the sha256 that the command line names, in a folder that is ours alone; agents that nobody has
+//     started for long go; else
 //  3. exits with `nodeMissing`.
 // stdin and stdout then belong to the agent.
 
@@ -16,6 +17,9 @@ export const protocolLine = `fam-agent ${protocolVersion}`;
 
 /** Exit code of the bootstrap under a Node.js that is too old (the next candidate is tried), and when none is left. */
 export const nodeMissing = 98;
+
+/** An agent that nobody has started for so long was brought by another version of fam: it is brought again if ever needed. */
+const unusedDays = 30;
 
 /** Runs under any Node.js since 12; plain CommonJS. process.argv: node, this (base64), version, sha256, encoded path. */
 const bootstrapSource = `
@@ -74,6 +78,14 @@ if (!intact()) {
     fs.renameSync(temp, file);
   } catch (error) { try { fs.unlinkSync(temp); } catch {} fail("the agent cannot be stored: " + error.message); }
 }
+try {
+  const now = Date.now() / 1000;
+  fs.utimesSync(file, now, now);
+  for (const name of fs.readdirSync(path.dirname(file))) {
+    const other = path.join(path.dirname(file), name);
+    if (/^agent-.+[.]cjs$/.test(name) && fs.lstatSync(other).mtimeMs / 1000 < now - ${unusedDays} * 86400) fs.unlinkSync(other);
+  }
+} catch {}
 process.argv = [process.argv[0], file, "agent", "--encoded", root];
 try { require(file); } catch (error) { fail((error && error.stack) || String(error)); }
 `;

@@ -9,6 +9,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -87,6 +88,32 @@ describe('SshTransport: the agent on a host without fam', () => {
     chmodSync(file, 0o777);
     await echoes(await openLink(transport(sshd, 'echo')));
     expect(statSync(file).mode & 0o777).toBe(0o700);
+  });
+
+  it('outlives the agents of other versions that nobody has started for long, and nothing else goes', async () => {
+    const cache = tempFolder('cache');
+    const inCache = (name: string): string => join(cache, 'fam', name);
+    mkdirSync(join(cache, 'fam'), { mode: 0o700 });
+    const daysAgo = (days: number): number => Date.now() / 1000 - days * 86_400;
+    for (const [name, days] of [
+      ['agent-0.0.1-0123456789abcdef.cjs', 31],
+      ['agent-0.0.2-0123456789abcdef.cjs', 29],
+      ['koffi-0123456789abcdef.node', 31],
+      ['notes', 31],
+    ] as const) {
+      writeFileSync(inCache(name), '');
+      utimesSync(inCache(name), daysAgo(days), daysAgo(days));
+    }
+    const sshd = await hostWith({ XDG_CACHE_HOME: cache });
+    const own = `agent-${peer.version}-${peer.sha256.slice(0, 16)}.cjs`;
+    for (let starts = 0; starts < 2; starts++) {
+      await echoes(await openLink(transport(sshd, 'echo')));
+      expect(new Set(readdirSync(join(cache, 'fam')))).toEqual(
+        new Set([own, 'agent-0.0.2-0123456789abcdef.cjs', 'koffi-0123456789abcdef.node', 'notes']),
+      );
+      // It was started just now, however long ago it was brought.
+      utimesSync(inCache(own), daysAgo(31), daysAgo(31));
+    }
   });
 
   it('goes elsewhere when the cache folder is open to others, a link, or cannot be made', async () => {
