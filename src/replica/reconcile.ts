@@ -37,6 +37,7 @@ import type { Contents, Extras, ListedEntry, Listing, Wants } from '../wire/mess
 import type { Applier } from './applier.ts';
 import { FormerInodes } from './former-inodes.ts';
 import { innerHomeName } from './home.ts';
+import { InTheWay } from './in-the-way.ts';
 import { discard } from './limbo.ts';
 import { identityOf, isSameIdentity } from './local-identity.ts';
 import { afterKill } from './placer.ts';
@@ -71,6 +72,8 @@ export class Reconcile {
   readonly #options: ReconcileOptions;
   readonly #missing = new Map<InodeId, Attributes['xattrs']>();
   readonly #wanted = new Map<InodeId, Place[]>();
+  /** ... and what is there until it comes. */
+  readonly inTheWay = new InTheWay();
   readonly #touched = new Set<InodeId>();
   readonly #stat = new Stat();
   #open: OpenDirectory | undefined;
@@ -278,6 +281,7 @@ export class Reconcile {
     const waiting = this.#wanted.get(id);
     if (waiting !== undefined) {
       waiting.push(place);
+      if (isLocal) this.inTheWay.note(place);
       return 'done';
     }
     if (isLocal && typeOf[attributes.kind] === this.#stat.type && this.#adopt(open, place, entry))
@@ -290,6 +294,7 @@ export class Reconcile {
     const isFile = attributes.kind === Kind.file;
     if (isFile && entry.content.from === 'none' && attributes.size > 0) {
       this.#wanted.set(id, [place]);
+      if (isLocal) this.inTheWay.note(place);
       return 'content';
     }
     this.#build(id, attributes, entry.contentSeq, entry.content, [place]);

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -210,6 +211,27 @@ describe('first contact', () => {
     expect(problems).toEqual([]);
     expectEqual(pair);
     expect(trashed(pair)).toEqual(['z']);
+  });
+
+  test.each([
+    ['removed', (path: string) => fs.rmSync(path)],
+    ['renamed', (path: string) => fs.renameSync(path, `${path}.new`)],
+  ])('a file that is %s before its content has come leaves nothing in the way', (_, change) => {
+    const pair = makePair();
+    fs.mkdirSync(join(pair.source, 'folder'));
+    fs.writeFileSync(join(pair.source, 'folder/large'), randomBytes(300_000));
+    pair.record();
+    fs.mkdirSync(join(pair.replica, 'folder'), { recursive: true });
+    fs.writeFileSync(join(pair.replica, 'folder/large'), 'somebody’s');
+    const onListing = (listings: number): void => {
+      if (listings > 1) return;
+      change(join(pair.source, 'folder/large'));
+      pair.record();
+    };
+    const { problems } = pair.connect({ onListing });
+    expect(problems).toEqual([]);
+    expectEqual(pair);
+    expect(trashed(pair)).toEqual(['folder/large']);
   });
 
   test('leaves no further name of what the tree shows in the trash', () => {

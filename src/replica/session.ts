@@ -30,6 +30,7 @@ import { AttributeRules } from './attribute-rules.ts';
 import { Bases } from './bases.ts';
 import { isFamiliar } from './familiar.ts';
 import { type Home, isEmptyRoot } from './home.ts';
+import { InTheWay } from './in-the-way.ts';
 import { KnownContents } from './known-contents.ts';
 import { isSameIdentity } from './local-identity.ts';
 import { Reconcile } from './reconcile.ts';
@@ -61,6 +62,7 @@ export class ReplicaSession {
   readonly #sameContents: SameContents;
   /** Where first contact found that content is lacking: what is there may be an older one. */
   #wanted: ReadonlyMap<InodeId, readonly Place[]> = new Map();
+  #inTheWay = new InTheWay();
   readonly #mark: ApplyingMark;
   readonly #isFamiliar: boolean;
   #memory: ReplicaMemory | undefined;
@@ -316,6 +318,7 @@ export class ReplicaSession {
     }
     const { extras } = this.#reconcile;
     this.#wanted = this.#reconcile.wanted;
+    this.#inTheWay = this.#reconcile.inTheWay;
     // The root's own attributes come after this, with the first batch.
     const lacking = [rootId, ...this.#reconcile.finish()];
     const pending = lacking.map((id) => ({ id, contentSeq: 0 }));
@@ -347,6 +350,7 @@ export class ReplicaSession {
 
   #apply(given: Batch): { readonly lost: readonly InodeId[]; readonly unresolved: readonly unknown[] } {
     const batch = this.#sameContents.compared(given);
+    this.#inTheWay.giveWay(batch, this.#applier, (problem) => this.#problem(problem));
     const applied = this.#applier.apply(batch, this.#known());
     this.#memory = applied.memory;
     this.#knownContents.placed(batch.changes, (id) => this.#lookAt(id));

@@ -45,11 +45,16 @@ function published(id: number): number {
 function read(name: string): Verdict {
   const fd = openSync(`${replica}/${alwaysFolder}/${name}`, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const { mode, mtimeMs } = fstatSync(fd);
+    const stat = fstatSync(fd);
     const content = readFileSync(fd);
-    return name.startsWith('striped')
+    const { mode, mtimeMs } = stat;
+    const verdict = name.startsWith('striped')
       ? judgeStriped(content)
       : judgePage(content, mode, Math.floor(mtimeMs / 1000));
+    if (verdict.wrong === undefined) return verdict;
+    const { ino, size, nlink, ctimeMs } = stat;
+    const found = `inode ${ino}, ${size} bytes, ${nlink} links, mtime ${mtimeMs}, ctime ${ctimeMs}`;
+    return { ...verdict, wrong: `${verdict.wrong} of ${verdict.id} (${found})` };
   } finally {
     closeSync(fd);
   }
