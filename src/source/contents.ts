@@ -6,7 +6,7 @@ import type { ByteString } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
 import { hasWriter } from '../kernel/open-files.ts';
 import * as sys from '../kernel/sys.ts';
-import { Directories, maxDepth } from '../tree/directories.ts';
+import { Directories, isObject, maxDepth } from '../tree/directories.ts';
 import type { InodeRecord } from '../tree/records.ts';
 import { isBegunAnew } from '../tree/uploads.ts';
 import { batchTargetBytes, inlineMaxBytes, pieceBytes } from '../wire/messages.ts';
@@ -287,13 +287,13 @@ export class Contents {
     }
     if (fd >= 0) return fd;
     // What cannot be opened may be something else by now, and that is no problem of the file that the record tells of.
-    const isOther = sys.statx(directory, record.name, this.#after) === 0 && !isInode(this.#after, record);
+    const isOther = sys.statx(directory, record.name, this.#after) === 0 && !isObject(record, this.#after);
     return isOther ? { kind: 'moved' } : this.#missingOr(record, fd);
   }
 
   /** What was opened is the file of the record; `stat` is filled. */
   #isStill(fd: number, record: InodeRecord, stat: sys.Stat): boolean {
-    return sys.fstat(fd, stat) === 0 && stat.isFile && isInode(stat, record);
+    return sys.fstat(fd, stat) === 0 && stat.isFile && isObject(record, stat);
   }
 
   #missingOr(record: InodeRecord, errno: number): Unopened {
@@ -335,7 +335,7 @@ export class Contents {
     );
     // RACE: the name may be another's by now; then these may be the other's.
     const stat = this.#after;
-    const isIt = sys.statx(directory, record.name, stat) === 0 && isInode(stat, record);
+    const isIt = sys.statx(directory, record.name, stat) === 0 && isObject(record, stat);
     return isIt ? xattrs : 'moved';
   }
 }
@@ -343,10 +343,6 @@ export class Contents {
 /** It is being written anew, and whoever does that has not closed it yet: no content that anybody should see (I2). */
 function isUnfinished(fd: number, now: FileState, whole: Pick<Attributes, 'size'>): boolean {
   return isBegunAnew(now.size, whole.size) && hasWriter(fd) === true;
-}
-
-function isInode(stat: sys.Stat, { inoLow, inoHigh, dev }: InodeRecord): boolean {
-  return stat.inoLow === inoLow && stat.inoHigh === inoHigh && stat.dev === dev;
 }
 
 function isGone(errno: number): boolean {
