@@ -1,7 +1,7 @@
 // Directories that are not where the records have them, and the names in them that could not be looked at for that.
 
 import { type InodeId, rootId } from '../core/attributes.ts';
-import type { Name } from '../core/name.ts';
+import type { ByteString, Name } from '../core/name.ts';
 import { type Directories, maxDepth } from './directories.ts';
 import type { TreeEditor } from './editor.ts';
 import type { Hinted } from './hints.ts';
@@ -123,14 +123,14 @@ export class LostDirectories {
   /**
    * Directories that have lost their last name may live on under one that has not been looked at: the kernel says which. RACE: it may be
    * elsewhere again by then, of which an event tells.
-   * Yields the names to look at, each once in a round; what a look has found counts for the next one: a directory may be in another one.
+   * Yields their paths, each once in a round; what a look has found counts for the next one: a directory may be in another one.
    */
-  *homesOfHomeless(): Generator<{ readonly directory: InodeId; readonly name: Name }> {
+  *homesOfHomeless(): Generator<ByteString> {
     for (const id of this.#editor.homeless) {
       if (this.#housed.has(id)) continue;
       this.#housed.add(id);
-      const place = this.#editor.along(this.#directories.whereIs(id) ?? '');
-      if (place !== undefined) yield place;
+      const path = this.#directories.whereIs(id);
+      if (path !== undefined) yield path;
     }
   }
 

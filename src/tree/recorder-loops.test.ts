@@ -72,3 +72,24 @@ describe.each([
     expect(tree.store.stats).toEqual({ inodes: 1, entries: 0 });
   });
 });
+
+test('a directory that is found below itself, in one that has just come to the name of another, keeps nobody waiting', () => {
+  using tree = RecordedTree.settled({ monitor: 'fanotify' }, (at) => {
+    for (const path of ['a/b', 'p', 'q']) mkdirSync(at(path), { recursive: true });
+    writeFileSync(at('a/b/file'), 'x');
+  });
+  const ids = ['a', 'a/b', 'a/b/file', 'p', 'q'].map((path) => tree.idOf(path));
+  renameSync(tree.at('a/b'), tree.at('q/b'));
+  renameSync(tree.at('p'), tree.at('p2'));
+  renameSync(tree.at('q'), tree.at('p'));
+  renameSync(tree.at('a'), tree.at('p/b/a'));
+  // All of it is told, but the last move first; the rest comes while the records still show what it has led to.
+  const events = tree.source.read();
+  expect(tree.source.queued()).toBe(0);
+  tree.recorder.feed(events.filter(isMoveOfA));
+  tree.recorder.step();
+  tree.recorder.feed(events.filter((event) => !isMoveOfA(event)));
+  tree.settle();
+  expect(tree.differences()).toEqual([]);
+  expect(['p/b/a', 'p/b', 'p/b/file', 'p2', 'p'].map((path) => tree.idOf(path))).toEqual(ids);
+});

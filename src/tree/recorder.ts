@@ -1,7 +1,7 @@
 // Kernel events into records. An event is only a hint: "look at this name again".
 
 import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
-import type { ByteString, Name } from '../core/name.ts';
+import { asName, type ByteString, type Name } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
 import { type ConditionEvent, type EventSource, Hint, type KernelEvent } from '../kernel/event-source.ts';
 import { countDirectories, watchLimit } from '../kernel/watch-limit.ts';
@@ -46,6 +46,9 @@ export interface RecorderOptions {
 /** How often a round is prolonged for hints that have lost their name; what is still open then waits for the next one. */
 const maxHandings = 16;
 
+/** How often a directory that is recorded below itself is sought in one round. */
+const maxTraces = 8;
+
 /** Milliseconds that one transaction may take while more is waiting: what a small change waits behind at most. */
 const stepMs = 10;
 
@@ -86,6 +89,10 @@ export class Recorder implements Disposable {
   /** Directories that were recorded below themselves when the comparison of everything began. */
   #loopedBefore = new Set<InodeId>();
   #handings = 0;
+  /** Directories that are recorded below themselves, and how often they were sought in this round. */
+  readonly #traced = new Map<InodeId, number>();
+  /** Hints have been taken for a round that is not over. */
+  #isUnderWay = false;
   /** The kernel's queue has been empty since the last round that ended with nothing left to look at. */
   #hasDrained = false;
   #guarded = false;
@@ -323,6 +330,7 @@ export class Recorder implements Disposable {
   #lookAtHints(now: number, isOver: () => boolean): void {
     if (this.#batch.length === 0 && this.#hints.size > 0 && !this.#isPressed) {
       this.#batch = this.#hints.take();
+      this.#isUnderWay = true;
       this.#look.nothingMoved = false;
     }
     for (; this.#next < this.#batch.length; this.#next++) {
@@ -338,7 +346,8 @@ export class Recorder implements Disposable {
    * began waits for the next one, which is as good where directories are found by handle (`#house`).
    */
   get #isPressed(): boolean {
-    return !this.#scanner.inPass && this.#directories.areFoundByHandle && this.#editor.isBetweenPlaces;
+    const isFinding = !this.#scanner.inPass && this.#directories.areFoundByHandle;
+    return this.#isUnderWay && isFinding && this.#editor.isBetweenPlaces;
   }
 
   #lookAt(item: Hinted, now: number): void {
@@ -353,7 +362,9 @@ export class Recorder implements Disposable {
     this.#look.leaveUnattributed(hints);
     if (verdict === 'gone') {
       const record = this.#editor.at(directory, name);
-      if (!this.#hasMovedOn(directory, name, record)) this.#gone.push({ ...item, former: record?.id ?? 0 });
+      const isNothing = record === undefined && hints === 0;
+      if (!isNothing && !this.#hasMovedOn(directory, name, record))
+        this.#gone.push({ ...item, former: record?.id ?? 0 });
       this.#hints.leaveUnclaimed(directory, name, hints);
       const hot = this.#hot.findName(directory, name);
       if (hot !== undefined && (hints & Hint.closedWrite) !== 0) hot.closed = true;
@@ -379,8 +390,23 @@ export class Recorder implements Disposable {
 
   /** Looks where directories without a name may be now. */
   #house(now: number): void {
-    for (const { directory, name } of this.#lost.homesOfHomeless())
+    for (const path of this.#lost.homesOfHomeless()) this.#lookAlong(path, now);
+  }
+
+  /**
+   * Looks at each name of a path that the kernel tells, from the root on: a directory in between may have come to its name a moment ago,
+   * and what was told of that waits for the next round.
+   */
+  #lookAlong(path: ByteString, now: number): void {
+    let directory: InodeId = rootId;
+    for (const part of path.split('/')) {
+      const name = asName(part);
+      if (name === undefined) return;
       this.#lookAt({ directory, name, hints: 0, deferred: 0 }, now);
+      const record = this.#editor.at(directory, name);
+      if (record?.kind !== Kind.directory) return;
+      directory = record.id;
+    }
   }
 
   /** There is something to list or to look at before the round can end. */
@@ -417,6 +443,8 @@ export class Recorder implements Disposable {
     this.#editor.bury();
     this.#lookAtBereaved();
     this.#handings = 0;
+    this.#traced.clear();
+    this.#isUnderWay = false;
     this.#lost.endRound();
     this.#rounds += 1;
     if (this.#hasDrained && this.#hints.size === 0) {
@@ -437,10 +465,12 @@ export class Recorder implements Disposable {
   #breakLoops(now: number): void {
     if (this.#directories.areFoundByHandle) {
       for (const id of this.#editor.looped) {
+        const times = this.#traced.get(id) ?? 0;
+        if (times >= maxTraces) continue;
+        this.#traced.set(id, times + 1);
         const where = this.#directories.whereIs(id);
-        const place = where === undefined ? undefined : this.#editor.along(where);
-        if (place === undefined) this.#unlinkOne(id);
-        else this.#lookAt({ ...place, hints: 0, deferred: 0 }, now);
+        if (where === undefined) this.#unlinkOne(id);
+        else this.#lookAlong(where, now);
       }
     }
     if (this.#scanner.inWholePass) {
