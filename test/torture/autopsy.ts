@@ -8,6 +8,13 @@ import { rootId } from '../../src/core/attributes.ts';
 import type { ByteString } from '../../src/core/name.ts';
 import type { EntryRecord } from '../../src/tree/records.ts';
 import { TreeStore } from '../../src/tree/store.ts';
+import { consistency } from '../support/tree/consistency.ts';
+
+/** What the records of a running source, or of one at rest, say that cannot be true together. */
+export function contradictions(state: string): string[] {
+  using store = TreeStore.open(state, { role: 'reader' });
+  return consistency(store);
+}
 
 /** What a store says of some paths; nobody else may have it open. */
 export class Records implements Disposable {

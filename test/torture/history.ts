@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { compareTrees, type Difference } from '../oracle/compare-trees.ts';
 import { kill } from '../support/processes.ts';
 import { randomFrom } from '../support/random.ts';
-import { Records } from './autopsy.ts';
+import { contradictions, Records } from './autopsy.ts';
 import { FamProcess } from './fam-process.ts';
 import { faults, homeOf, type PlannedFault, type Scene, takeSnapshot } from './faults.ts';
 import type { HistoryPlan, RoundPlan } from './plan.ts';
@@ -21,7 +21,7 @@ import { Writer } from './writer.ts';
 
 export interface Failure {
   readonly round: number;
-  readonly kind: 'differences' | 'not in time' | 'seen by a reader' | 'crash' | 'growth';
+  readonly kind: 'differences' | 'not in time' | 'contradiction' | 'seen by a reader' | 'crash' | 'growth';
   readonly details: readonly string[];
 }
 
@@ -187,7 +187,9 @@ class History {
       const pids = [fam.pid ?? -1, ...fam.agents().map(({ pid }) => pid)];
       const threads = await describeThreads(pids);
       const differing = this.#differences();
-      const details = [...late, ...threads, ...describe(differing), ...(await this.#autopsy(fam, differing))];
+      const contradicting = contradictions(this.#world.state).slice(0, maxPrinted);
+      const autopsy = await this.#autopsy(fam, differing);
+      const details = [...late, ...threads, ...contradicting, ...describe(differing), ...autopsy];
       return { round, kind: 'not in time', details };
     }
     const waitedMs = performance.now() - from;
@@ -209,6 +211,9 @@ class History {
       seen.map(({ name, what, at }) => `replica ${n + 1}: ${name}: ${what} (at ${at})`),
     );
     if (violations.length > 0) return { round, kind: 'seen by a reader', details: violations };
+    const contradicting = contradictions(this.#world.state);
+    if (contradicting.length > 0)
+      return { round, kind: 'contradiction', details: contradicting.slice(0, maxPrinted) };
     const crashes = fam.log.split('\n').filter((line) => crashLine.test(line));
     if (crashes.length > 0) return { round, kind: 'crash', details: crashes.slice(0, maxPrinted) };
     const grown = [
