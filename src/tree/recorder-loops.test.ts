@@ -75,6 +75,24 @@ describe.each([
   });
 });
 
+test('a directory that is found below itself, in one that is new, is recorded once', () => {
+  using tree = RecordedTree.settled({ monitor: 'fanotify' }, (at) => {
+    mkdirSync(at('a/b'), { recursive: true });
+    writeFileSync(at('a/b/file'), 'x');
+  });
+  const ids = ['a', 'a/b', 'a/b/file'].map((path) => tree.idOf(path));
+  mkdirSync(tree.at('new/inner'), { recursive: true });
+  renameSync(tree.at('a/b'), tree.at('new/inner/b'));
+  renameSync(tree.at('a'), tree.at('new/inner/b/a'));
+  const events = tree.source.read();
+  tree.recorder.feed(events.filter(isMoveOfA));
+  tree.recorder.step();
+  tree.recorder.feed(events.filter((event) => !isMoveOfA(event)));
+  tree.settle();
+  expect(tree.differences()).toEqual([]);
+  expect(['new/inner/b/a', 'new/inner/b', 'new/inner/b/file'].map((path) => tree.idOf(path))).toEqual(ids);
+});
+
 test('a directory that is found below itself, in one that has just come to the name of another, keeps nobody waiting', () => {
   using tree = RecordedTree.settled({ monitor: 'fanotify' }, (at) => {
     for (const path of ['a/b', 'p', 'q']) mkdirSync(at(path), { recursive: true });

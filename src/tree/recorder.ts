@@ -404,7 +404,8 @@ export class Recorder implements Disposable {
       if (name === undefined) return;
       this.#lookAt({ directory, name, hints: 0, deferred: 0 }, now);
       const record = this.#editor.at(directory, name);
-      if (record?.kind !== Kind.directory) return;
+      // One that is new is listed in this round: what is in it is found by that.
+      if (record?.kind !== Kind.directory || !record.listed) return;
       directory = record.id;
     }
   }
