@@ -4,7 +4,6 @@ import {
   chmodSync,
   closeSync,
   constants,
-  copyFileSync,
   fstatSync,
   ftruncateSync,
   futimesSync,
@@ -15,11 +14,13 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   realpathSync,
   renameSync,
   rmdirSync,
   symlinkSync,
   unlinkSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
 import type { ByteString } from '../../src/core/name.ts';
@@ -255,7 +256,8 @@ function detach(path: ByteString): void {
     return;
   }
   const own = `${path.slice(0, path.lastIndexOf('/'))}/.own-${process.pid}`;
-  copyFileSync(bytes(path), bytes(own));
+  // Not by copyFile: libuv's never ends when another writer cuts the file short meanwhile.
+  writeFileSync(bytes(own), readFileSync(bytes(path)), { mode: stat.mode & 0o7777 });
   renameSync(bytes(own), bytes(path));
 }
 
