@@ -30,8 +30,7 @@ export class InTheWay {
       const parent = records.inode(change.parent);
       if (parent === undefined || records.occupant(change.parent, change.name) !== 0) continue;
       const dirfd = directories.get(change.parent);
-      const directory = records.pathOf(change.parent);
-      const path = directory === '' ? change.name : `${directory}/${change.name}`;
+      const path = records.pathAt(change);
       const kept = dirfd < 0 ? dirfd : trash.keep(dirfd, change.name, path, notOurs);
       if (kept === 0) applier.setTimes(change.parent, parent.attributes);
       // RACE: a local user may have taken it away himself.

@@ -241,8 +241,7 @@ export class Reconcile {
   /** @param wasRemoved the source had it under an earlier main, and has lost it since */
   #extra(open: OpenDirectory, name: Name, wasRemoved: boolean): void {
     const { records, trash } = this.#applier;
-    const directory = records.pathOf(open.id);
-    const path = directory === '' ? name : `${directory}/${name}`;
+    const path = records.pathAt({ parent: open.id, name });
     if (this.#applier.placer.former?.remove(open.fd, name) === true) {
       this.#touched.add(open.id);
       return;
@@ -404,7 +403,7 @@ export class Reconcile {
       result = this.#applier.make(id, attributes, contentSeq, content, staged);
       if (result === -EEXIST) {
         // Left by an agent that was killed: half-made, or a local user's that gave way.
-        const kept = trash.keep(staged.dirfd, staged.name, this.#pathOf(first), afterKill);
+        const kept = trash.keep(staged.dirfd, staged.name, this.#applier.records.pathAt(first), afterKill);
         if (kept < 0) this.#problemAt(first, 'move to trash', kept);
         result = this.#applier.make(id, attributes, contentSeq, content, staged);
       }
@@ -432,13 +431,15 @@ export class Reconcile {
   /** Places something staged over whatever is at the name; what is there is kept unless its content has another recorded name. */
   #placeOver(from: Located, dirfd: number, place: Place): number {
     const over = this.#occupant(dirfd, place.name);
-    return this.#applier.placer.place(from, { dirfd, name: place.name }, over, () => this.#pathOf(place));
+    return this.#applier.placer.place(from, { dirfd, name: place.name }, over, () =>
+      this.#applier.records.pathAt(place),
+    );
   }
 
   #linkOver(from: Located, id: InodeId, dirfd: number, place: Place): number {
     const over = this.#occupant(dirfd, place.name);
     return this.#applier.placer.linkOver(from, id, { dirfd, name: place.name }, over, () =>
-      this.#pathOf(place),
+      this.#applier.records.pathAt(place),
     );
   }
 
@@ -472,13 +473,8 @@ export class Reconcile {
     };
   }
 
-  #pathOf(place: Place): ByteString {
-    const directory = this.#applier.records.pathOf(place.parent);
-    return directory === '' ? place.name : `${directory}/${place.name}`;
-  }
-
   #problemAt(place: Place, action: string, errno: number): void {
-    this.#options.problem({ path: this.#pathOf(place), action, code: errnoName(errno) });
+    this.#options.problem({ path: this.#applier.records.pathAt(place), action, code: errnoName(errno) });
   }
 
   #failed(id: InodeId, action: string, errno: number): void {

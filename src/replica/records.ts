@@ -3,7 +3,7 @@
 import * as z from 'zod/mini';
 import { type InodeId, rootId, type Seq } from '../core/attributes.ts';
 import { asName, type ByteString, type Name } from '../core/name.ts';
-import type { DeferredEntry, PlannedInode, ReplicaView } from '../core/plan-operation.ts';
+import type { DeferredEntry, Place, PlannedInode, ReplicaView } from '../core/plan-operation.ts';
 import type { Stat } from '../kernel/sys.ts';
 import type { InodeRecord, LocalIdentity } from '../tree/records.ts';
 import type { TreeStore } from '../tree/store.ts';
@@ -95,6 +95,12 @@ export class Records implements ReplicaView {
   /** For people: where an inode is, or its id when it is nowhere. */
   pathOf(id: InodeId): ByteString {
     return this.store.pathOf(id) ?? `(inode ${id})`;
+  }
+
+  /** The same of a name, whatever has it. */
+  pathAt({ parent, name }: Place): ByteString {
+    const directory = this.pathOf(parent);
+    return directory === '' ? name : `${directory}/${name}`;
   }
 
   /** Stores an inode with all its names. Inside a transaction. */
