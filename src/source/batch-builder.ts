@@ -53,6 +53,8 @@ export class BatchBuilder {
    * short of it, what changed once before the cut and again after it is missing, as its one journal record has moved on.
    */
   #whole: Seq = 0;
+  /** Nothing of the journal has been sent yet. */
+  #isAtStart = true;
   /** Directories and inodes sent ahead of their turn in the journal, with the seq that was sent. */
   readonly #early = new Map<string, Seq>();
   /** In order of sending. What is written before its times are set (tar, rsync, FTP) is sent once. */
@@ -95,11 +97,13 @@ export class BatchBuilder {
   startAt(seq: Seq): void {
     this.#position = seq;
     this.#whole = seq;
+    this.#isAtStart = true;
   }
 
   /** Another builder's stretch, which began where this one stands, was sent. */
   passed(to: Seq, head: Seq): void {
     this.#position = to;
+    this.#isAtStart = false;
     if (to === head) this.#whole = head;
   }
 
@@ -107,6 +111,7 @@ export class BatchBuilder {
   next(head: Seq): Stretch {
     const view = this.#view;
     const from = this.#position;
+    this.#isAtStart = false;
     this.#contents.reuse();
     const building: Building = { from, changes: [], dead: [], told: new Set(), bytes: 0 };
     let to = from;
@@ -136,14 +141,18 @@ export class BatchBuilder {
     return { from, to, dead: building.dead, changes: building.changes };
   }
 
-  /** `changes` and then all names of the inode, with what they hang on; of a directory, which can have one only, the newest. */
+  /**
+   * `changes` and then all names of the inode, with what they hang on; of a directory, which can have one only, the newest. Before
+   * anything of the journal: names that the replica has been listed, wherever what they hang on is by now.
+   */
   withNames(changes: Change[], record: InodeRecord): Change[] {
     const { id, links } = record;
     const building: Building = { from: this.#position, changes, dead: [], told: new Set(), bytes: 0 };
     for (const { parent, name } of this.#view.namesOf(id)) {
       const isNewest = parent === record.parent && name === record.name;
       if (record.kind === Kind.directory && !isNewest) continue;
-      this.#addAncestors(building, parent);
+      if (!this.#isAtStart) this.#addAncestors(building, parent);
+      else if ((this.#view.entry(parent, name)?.seq ?? 0) > this.#position) continue;
       changes.push({ type: 'entry', parent, name, id, links });
     }
     return changes;

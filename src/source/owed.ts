@@ -58,7 +58,12 @@ export class OwedContents {
 
   /** Files owed that wait for their turn only, and files handed over that the replica has not consumed yet. */
   get unconfirmed(): number {
-    return this.#owed.size - this.#excused + this.#unconfirmed.sentCount;
+    return this.dueCount + this.#unconfirmed.sentCount;
+  }
+
+  /** Files owed that wait for their turn only. */
+  get dueCount(): number {
+    return this.#owed.size - this.#excused;
   }
 
   get(id: InodeId): Owed | undefined {

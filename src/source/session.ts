@@ -34,6 +34,9 @@ import { Streams } from './streams.ts';
 import { UnreadAttributes } from './unread-attributes.ts';
 import type { TreeView } from './view.ts';
 
+/** Nothing else is shown meanwhile; a large file takes longer than anybody should wait for that. */
+const contentsFirstMs = 2000;
+
 export interface SessionOptions {
   readonly version: string;
   readonly init: boolean;
@@ -112,6 +115,8 @@ export class Session {
   #walk: ReconcileWalk | undefined;
   /** The last batch of the journal was complete. */
   #isComplete = false;
+  /** Until then the contents that first contact has found lacking come before all that the journal says of their folders. */
+  #contentsFirstUntil: number | undefined;
   /** The replica's root held nothing when it came. */
   #isEmpty = false;
   readonly #inFlight = new InFlight();
@@ -217,7 +222,7 @@ export class Session {
   get wakeAt(): number | undefined {
     if (this.#phase === 'hello' || this.#inFlight.isFull) return undefined;
     if (this.#phase === 'reconciling' || this.#throttledUntil !== undefined) return this.#throttledUntil;
-    return earliest(this.#owed.wakeAt(), this.#unread.wakeAt());
+    return earliest(earliest(this.#owed.wakeAt(), this.#unread.wakeAt()), this.#contentsFirstUntil);
   }
 
   get hasMet(): boolean {
@@ -241,7 +246,7 @@ export class Session {
     this.#view.refresh();
     // I2: no name of a directory is emptied before it is known what will be there instead.
     if (this.#view.isMoving) return false;
-    const stepped = this.#walk === undefined ? this.#sendBatch(now) : this.#stepWalk(this.#walk);
+    const stepped = this.#walk === undefined ? this.#sendBatch(now) : this.#stepWalk(this.#walk, now);
     // A batch, which ends a stream, would name folders that the replica is still building where nobody sees them.
     if (this.#phase === 'reconciling') return stepped;
     // After each batch one piece, so that a stream advances under constant small changes, and the other way round.
@@ -373,7 +378,7 @@ export class Session {
     for (const limit of this.#limits) limit.take(frame.length);
   }
 
-  #stepWalk(walk: ReconcileWalk): boolean {
+  #stepWalk(walk: ReconcileWalk, now: number): boolean {
     const step = walk.step(this.#phase === 'reconciling' && this.#shared.scanning);
     switch (step.kind) {
       case 'send':
@@ -412,6 +417,7 @@ export class Session {
         this.#send({ type: 'batch', from: walk.seq, to: walk.seq, complete: true, dead: [], changes });
         // The replica is not equal before it has this, too.
         this.#owed.sent(walk.seq, this.#inFlight.sentBytes);
+        if (!this.#isEmpty) this.#contentsFirstUntil = now + contentsFirstMs;
         return true;
       }
     }
@@ -426,6 +432,7 @@ export class Session {
   #sendBatch(now: number): boolean {
     const builder = this.#builder;
     const { head } = this.#view;
+    if (this.#doContentsComeFirst(now)) return false;
     if (builder.position >= head) return this.#sendComplete();
     this.#streams.batchSent(now);
     const { isPlain } = builder;
@@ -445,6 +452,14 @@ export class Session {
     if (isPlain && builder.hasLeftNothing && !this.#unread.isPending)
       this.#shared.batch = { from: stretch.from, head, to: stretch.to, complete, frame };
     return true;
+  }
+
+  /** I2: a folder that was renamed during first contact shows no old page under its new name. For a moment: the changes wait. */
+  #doContentsComeFirst(now: number): boolean {
+    if (this.#contentsFirstUntil === undefined) return false;
+    if (now < this.#contentsFirstUntil && this.#owed.dueCount > 0) return true;
+    this.#contentsFirstUntil = undefined;
+    return false;
   }
 
   /**

@@ -119,3 +119,51 @@ test('a few files that somebody changed or removed do not make a replica another
   fs.writeFileSync(join(pair.replica, 'theirs'), 'theirs');
   expect(met(pair.connect())).toMatchObject({ mode: 'resume' });
 });
+
+// Torture 141000: a folder that had been adopted with an old page in it was renamed before the page's new content had come.
+test.each([
+  ['is renamed', (at: (name: string) => string) => fs.renameSync(at('folder'), at('elsewhere'))],
+  [
+    'trades places with another one',
+    (at: (name: string) => string) => {
+      fs.renameSync(at('folder'), at('between'));
+      fs.renameSync(at('other'), at('folder'));
+      fs.renameSync(at('between'), at('other'));
+    },
+  ],
+])('no old page under a new name: a folder %s during a first contact', (_, move) => {
+  const pair = mirrored();
+  const inSource = (name: string): string => join(pair.source, name);
+  fs.mkdirSync(inSource('other'));
+  const old = 'old'.repeat(100_000);
+  for (const folder of ['folder', 'other']) fs.writeFileSync(inSource(`${folder}/page`), old + folder);
+  pair.record();
+  pair.connect();
+  for (const folder of ['folder', 'other'])
+    fs.writeFileSync(inSource(`${folder}/page`), 'new'.repeat(100_000) + folder);
+  pair.record();
+  fs.rmSync(home(pair), { recursive: true });
+
+  const where = new Map<string, string>();
+  const oldUnderNewNames: string[] = [];
+  const look = (): void => {
+    for (const folder of fs.readdirSync(pair.replica)) {
+      const path = join(pair.replica, folder, 'page');
+      const content = fs.existsSync(path) ? fs.readFileSync(path, 'utf8') : '';
+      if (!content.startsWith('old')) continue;
+      const first = where.get(content) ?? folder;
+      where.set(content, first);
+      if (first !== folder) oldUnderNewNames.push(folder);
+    }
+  };
+  look();
+  const onListing = (listings: number): void => {
+    if (listings !== 1) return;
+    move(inSource);
+    pair.record();
+  };
+  pair.connect({ onListing }, look);
+  expect(oldUnderNewNames).toEqual([]);
+  pair.connect();
+  expectEqual(pair);
+});
