@@ -10,6 +10,7 @@ import { TreeEditor } from './editor.ts';
 import { type Hinted, HintTable } from './hints.ts';
 import { HotFiles } from './hot-files.ts';
 import { Look, settled, type Verdict } from './look.ts';
+import { LoopedDirectories } from './looped-directories.ts';
 import { LostDirectories } from './lost-directories.ts';
 import { OuterNames } from './outer-names.ts';
 import type { InodeRecord } from './records.ts';
@@ -46,9 +47,6 @@ export interface RecorderOptions {
 /** How often a round is prolonged for hints that have lost their name; what is still open then waits for the next one. */
 const maxHandings = 16;
 
-/** How often a directory that is recorded below itself is sought in one round. */
-const maxTraces = 8;
-
 /** Milliseconds that one transaction may take while more is waiting: what a small change waits behind at most. */
 const stepMs = 10;
 
@@ -77,6 +75,7 @@ export class Recorder implements Disposable {
   readonly #look: Look;
   readonly #scanner: Scanner;
   readonly #lost: LostDirectories;
+  readonly #looped: LoopedDirectories;
   readonly #hot: HotFiles;
   readonly #uploads: Uploads;
   readonly #hints = new HintTable();
@@ -86,11 +85,7 @@ export class Recorder implements Disposable {
   #next = 0;
   #gone: Gone[] = [];
   readonly #touched = new Set<InodeId>();
-  /** Directories that were recorded below themselves when the comparison of everything began. */
-  #loopedBefore = new Set<InodeId>();
   #handings = 0;
-  /** Directories that are recorded below themselves, and how often they were sought in this round. */
-  readonly #traced = new Map<InodeId, number>();
   /** Hints have been taken for a round that is not over. */
   #isUnderWay = false;
   /** The kernel's queue has been empty since the last round that ended with nothing left to look at. */
@@ -163,6 +158,11 @@ export class Recorder implements Disposable {
       list: (id) => this.#scanner.push(id, false),
       lookAgain: (item) => this.#batch.push(item),
     });
+    this.#looped = new LoopedDirectories({
+      editor,
+      directories,
+      lookAlong: (path, now) => this.#lookAlong(path, now),
+    });
   }
 
   /**
@@ -221,7 +221,7 @@ export class Recorder implements Disposable {
   /** Compares a subtree with its records, as after lost events. */
   rescan(top: InodeId): void {
     this.#look.nothingMoved = false;
-    this.#loopedBefore = new Set(this.#editor.looped);
+    this.#looped.comparisonBegins();
     this.#scanner.startPass(top);
   }
 
@@ -427,7 +427,7 @@ export class Recorder implements Disposable {
     for (const item of gone) this.#bringDown(item, now);
     this.#look.recheckOverlinked();
     if (this.#hasMore) return;
-    this.#breakLoops(now);
+    if (!this.#looped.break(this.#scanner.inWholePass, now)) this.#lost.suspect();
     if (this.#hasMore) return;
     // First, so that names in folders that live on are looked at there.
     this.#house(now);
@@ -444,7 +444,7 @@ export class Recorder implements Disposable {
     this.#editor.bury();
     this.#lookAtBereaved();
     this.#handings = 0;
-    this.#traced.clear();
+    this.#looped.endRound();
     this.#isUnderWay = false;
     this.#lost.endRound();
     this.#rounds += 1;
@@ -457,32 +457,6 @@ export class Recorder implements Disposable {
     this.#look.nothingMoved = false;
     this.#look.watchedUntil(undefined);
     this.#guarded = false;
-  }
-
-  /**
-   * Of directories that are recorded below themselves one name at least is not true any more, and no way leads there to look. The kernel
-   * knows where they are; else a comparison of everything that began since has found them, or they have gone.
-   */
-  #breakLoops(now: number): void {
-    if (this.#directories.areFoundByHandle) {
-      for (const id of this.#editor.looped) {
-        const times = this.#traced.get(id) ?? 0;
-        if (times >= maxTraces) continue;
-        this.#traced.set(id, times + 1);
-        const where = this.#directories.whereIs(id);
-        if (where === undefined) this.#unlinkOne(id);
-        else this.#lookAlong(where, now);
-      }
-    }
-    if (this.#scanner.inWholePass) {
-      for (const id of this.#editor.looped) if (this.#loopedBefore.has(id)) this.#unlinkOne(id);
-    }
-    if (this.#editor.looped.length > 0) this.#lost.suspect();
-  }
-
-  #unlinkOne(id: InodeId): void {
-    const record = this.#editor.inode(id);
-    if (record !== undefined && record.name !== '') this.#editor.unlink(record.parent, record.name);
   }
 
   /** A file that has lost a name may have it still, outside of the tree: of a folder that has left no event tells that. */
