@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { compareTrees, type Difference } from '../oracle/compare-trees.ts';
 import { kill } from '../support/processes.ts';
 import { randomFrom } from '../support/random.ts';
-import { contradictions, Records } from './autopsy.ts';
+import { contradictions, contradictionsOfReplica, Records } from './autopsy.ts';
 import { FamProcess } from './fam-process.ts';
 import { faults, homeOf, type PlannedFault, type Scene, takeSnapshot } from './faults.ts';
 import type { HistoryPlan, RoundPlan } from './plan.ts';
@@ -187,7 +187,7 @@ class History {
       const pids = [fam.pid ?? -1, ...fam.agents().map(({ pid }) => pid)];
       const threads = await describeThreads(pids);
       const differing = this.#differences();
-      const contradicting = contradictions(this.#world.state).slice(0, maxPrinted);
+      const contradicting = this.#contradictions().slice(0, maxPrinted);
       const autopsy = await this.#autopsy(fam, differing);
       const details = [...late, ...threads, ...contradicting, ...describe(differing), ...autopsy];
       return { round, kind: 'not in time', details };
@@ -211,7 +211,7 @@ class History {
       seen.map(({ name, what, at }) => `replica ${n + 1}: ${name}: ${what} (at ${at})`),
     );
     if (violations.length > 0) return { round, kind: 'seen by a reader', details: violations };
-    const contradicting = contradictions(this.#world.state);
+    const contradicting = this.#contradictions();
     if (contradicting.length > 0)
       return { round, kind: 'contradiction', details: contradicting.slice(0, maxPrinted) };
     const crashes = fam.log.split('\n').filter((line) => crashLine.test(line));
@@ -246,6 +246,19 @@ class History {
       }
       await delay(100);
     }
+  }
+
+  /** In the records of either side. */
+  #contradictions(): string[] {
+    const { state, replicas } = this.#world;
+    return [
+      ...contradictions(state),
+      ...replicas.flatMap((place, n) =>
+        contradictionsOfReplica(join(homeOf(place), 'state'), place.root).map(
+          (what) => `replica ${n + 1}: ${what}`,
+        ),
+      ),
+    ];
   }
 
   #differences(): ReplicaDifference[] {
