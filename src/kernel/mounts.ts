@@ -1,9 +1,9 @@
 // Which file systems are mounted where, and when that changes (proc_pid_mountinfo(5)).
 
-import { openSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { ByteString } from '../core/name.ts';
-import { AT_FDCWD } from './constants.ts';
-import { close, procPath, readlinkat } from './entry-calls.ts';
+import { AT_FDCWD, O_CLOEXEC, O_RDONLY } from './constants.ts';
+import { close, openat, procPath, readlinkat } from './entry-calls.ts';
 import { addressOf, syscall1, syscall4, syscall5 } from './ffi.ts';
 import { check, SysError } from './sys-error.ts';
 import { nr } from './syscall-numbers.ts';
@@ -69,8 +69,8 @@ export class MountWatch implements Disposable {
   #closed = false;
 
   constructor() {
-    this.#woken = openSync(mountinfoPath, 'r');
-    this.#asked = openSync(mountinfoPath, 'r');
+    this.#woken = openMountinfo();
+    this.#asked = openMountinfo();
     this.fd = check(syscall1(nr.epollCreate1, EPOLL_CLOEXEC), 'epoll_create');
     const event = new Uint32Array(new ArrayBuffer(16));
     event[0] = EPOLLPRI;
@@ -116,6 +116,11 @@ export class MountWatch implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** Not by node:fs: a thread of Node.js closes what that has opened when it ends, and does not see that we have closed it. */
+function openMountinfo(): number {
+  return check(openat(AT_FDCWD, mountinfoPath, O_RDONLY | O_CLOEXEC), 'open', mountinfoPath);
 }
 
 /** Ids are given out again soon after an unmount, so an id alone is no key. */

@@ -13,9 +13,14 @@ declare const famIsBundle: true | undefined;
  * Starts a thread from one of our modules. Inside the one-file agent that is the agent itself, whose entry (cli/agent-bundle.ts) runs
  * the module named by `bundledThread`.
  * @param module below src/, without its ending; listed in scripts/bundle.mjs
- * @param options `argv` is ours
+ * @param given `argv` is ours; what is opened in the thread is its own to close
  */
-export function startThread(module: string, options: Omit<WorkerOptions, 'argv'>): Worker {
+export function startThread(
+  module: string,
+  given: Omit<WorkerOptions, 'argv' | 'trackUnmanagedFds'> = {},
+): Worker {
+  // Most descriptors are opened and closed by system calls of our own, which Node.js does not see.
+  const options: WorkerOptions = { ...given, trackUnmanagedFds: false };
   if (typeof famIsBundle !== 'undefined')
     return new Worker(fileURLToPath(import.meta.url), { ...options, argv: [basename(module)] });
   // From src/runtime or, bundled (scripts/bundle.mjs), from any folder directly below dist/.

@@ -23,10 +23,7 @@ export class WatchThread {
   /** @param ended called when it takes no more watches */
   constructor(ended: () => void) {
     this.#ended = ended;
-    this.#worker = startThread('watch/watch-worker', {
-      // Descriptors are opened and closed by system calls of our own, which Node.js does not see.
-      trackUnmanagedFds: false,
-    });
+    this.#worker = startThread('watch/watch-worker');
     this.#worker.on('message', (message: FromWatchThread) => this.#message(message));
     this.#worker.on('error', (error) => this.#failed(error));
     this.#worker.on('exit', () => this.#exited());

@@ -2,7 +2,8 @@
 
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import { mountFileSystem, whyNotMountable } from '../contract/filesystems.ts';
 import { Child } from '../support/child.ts';
 import { makeTree } from '../support/make-tree.ts';
 import { agentsOf } from '../support/processes.ts';
@@ -32,6 +33,20 @@ test('SIGTERM in the middle of a burst ends with 0; the next start sends the res
   farm.expectEqual();
   await again.end();
 });
+
+test.skipIf(whyNotMountable('overlay') !== undefined)(
+  'where fanotify is refused at its last step, an idle mirror ends with 0 and without a word of its own',
+  async () => {
+    const fileSystem = mountFileSystem('overlay');
+    onTestFinished(() => fileSystem.unmount());
+    const farm = await startFarm({ ssh: 0, local: 1, files: 5 });
+    const source = join(fileSystem.path, 'source');
+    mkdirSync(source);
+    const mirror = farm.start({ source });
+    await mirror.inSync();
+    await mirror.end();
+  },
+);
 
 test('SIGTERM during the first sync ends with 0', async () => {
   const farm = await startFarm({ ssh: 1, files: 3000 });

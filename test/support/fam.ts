@@ -111,5 +111,7 @@ export class Mirror extends Child {
   async end(): Promise<void> {
     const exit = await this.stop('SIGTERM');
     expect(exit, this.stderr).toEqual({ code: 0, signal: null });
+    // Nothing but its log: no warning of Node.js either.
+    expect(this.stderr.split('\n').filter((line) => line !== '' && !line.startsWith('{'))).toEqual([]);
   }
 }
