@@ -8,6 +8,7 @@ import { dropOldest } from '../core/drop-oldest.ts';
 import type { Problem } from '../core/problem.ts';
 import { maxDepth } from '../tree/directories.ts';
 import type { EntryRecord, InodeRecord } from '../tree/records.ts';
+import { sizeOfVariable } from '../wire/attributes-codec.ts';
 import { batchTargetBytes, contentDigestBytes, inlineMaxBytes } from '../wire/messages.ts';
 import type { Contents } from './contents.ts';
 import type { OwedContents } from './owed.ts';
@@ -185,7 +186,7 @@ export class BatchBuilder {
       const attributes = this.#contents.attributesOf(record, () => {
         hasMoved = true;
       });
-      building.bytes += changeBytes;
+      building.bytes += changeBytes + sizeOfVariable(attributes);
       // The replica remembers what it still has to get, whatever becomes of this connection (I8).
       if (hasMoved && record.kind === Kind.file) {
         this.#owed.add(id, record.seq, record.contentSeq, isKnown);
@@ -223,7 +224,8 @@ export class BatchBuilder {
           content,
         });
         const weight = content.from === 'same' ? digestWeight : 1;
-        building.bytes += changeBytes + Math.ceil(read.bytes.length / weight);
+        building.bytes +=
+          changeBytes + sizeOfVariable(read.attributes) + Math.ceil(read.bytes.length / weight);
         return true;
       }
       if (read.kind === 'problem') this.#report(read.problem);

@@ -65,6 +65,9 @@ const roomsKept = 8;
 /** A message's worth of contents, the last of them being of any size. */
 const arenaBytes = batchTargetBytes + 2 * inlineMaxBytes;
 
+/** What one inode may have of extended attributes: a frame has to hold them. XFS and btrfs would let a user set more. */
+const maxXattrBytes = 4 * 1024 * 1024;
+
 const noBytes = new Uint8Array(0);
 
 /** One thread's reader of one tree. Synchronous; `close` gives back every descriptor. */
@@ -356,9 +359,13 @@ function xattrsBy(
   if (typeof names === 'number') return undefined;
   if (names.length === 0) return [];
   const xattrs: Xattr[] = [];
+  let bytes = 0;
   for (const name of names.sort()) {
     const value = read(name);
-    if (typeof value !== 'number') xattrs.push({ name, value });
+    if (typeof value === 'number') continue;
+    xattrs.push({ name, value });
+    bytes += name.length + value.length;
+    if (bytes > maxXattrBytes) return undefined;
   }
   return xattrs;
 }

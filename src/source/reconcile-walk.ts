@@ -8,6 +8,7 @@
 import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
 import type { InodeRecord } from '../tree/records.ts';
+import { sizeOfVariable } from '../wire/attributes-codec.ts';
 import {
   batchTargetBytes,
   type Contents as ContentsMessage,
@@ -174,7 +175,8 @@ export class ReconcileWalk {
       if (inode === undefined || inode.links === 0) continue;
       const listed = this.#entry(frame, entry.name, inode, large);
       entries.push(listed);
-      bytes += entryBytes + (listed.content.from === 'inline' ? listed.content.bytes.length : 0);
+      bytes += entryBytes + sizeOfVariable(listed.attributes);
+      if (listed.content.from === 'inline') bytes += listed.content.bytes.length;
       if (inode.kind === Kind.directory) frame.children.push(inode.id);
     }
     const removed: Name[] = [];
@@ -250,7 +252,7 @@ export class ReconcileWalk {
           attributes: read.attributes,
           content: { from: 'inline', bytes: read.bytes },
         });
-        bytes += entryBytes + read.bytes.length;
+        bytes += entryBytes + sizeOfVariable(read.attributes) + read.bytes.length;
       } else large.push(id);
     }
     return { kind: 'send', message: { type: 'contents', files }, large };

@@ -47,12 +47,16 @@ const nobodyYet: Owner = { mode: -1, uid: -1, gid: -1 };
 
 /** Room that attributes and content may need, never less than they do. */
 export function sizeOfState(attributes: Attributes, content: Content | SameContent): number {
-  let size = 48 + attributes.target.length;
+  let size = 48 + sizeOfVariable(attributes);
   if (content.from === 'inline') size += 8 + content.bytes.length;
   else if (content.from === 'same') size += contentDigestBytes;
-  if (attributes.xattrs !== undefined) {
-    for (const { name, value } of attributes.xattrs) size += 16 + name.length + value.length;
-  }
+  return size;
+}
+
+/** The part of it that is of any size: a symlink's target, and extended attributes. */
+export function sizeOfVariable({ target, xattrs = [] }: Attributes): number {
+  let size = target.length;
+  for (const { name, value } of xattrs) size += 16 + name.length + value.length;
   return size;
 }
 
