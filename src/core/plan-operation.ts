@@ -4,6 +4,9 @@ import type { Attributes, InodeId, Seq } from './attributes.ts';
 import type { Content } from './change.ts';
 import type { Name } from './name.ts';
 
+/** A set, as far as is asked of it: it may be a large one. */
+export type Ids = Pick<ReadonlySet<InodeId>, 'has'>;
+
 /** A directory entry, by its directory's id. */
 export interface Place {
   readonly parent: InodeId;

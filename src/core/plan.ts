@@ -14,6 +14,7 @@ import type { Batch, Change, Content } from './change.ts';
 import type { Name } from './name.ts';
 import type {
   DeferredEntry,
+  Ids,
   Operation,
   Place,
   Plan,
@@ -43,7 +44,7 @@ export function planBatch(
   batch: Batch,
   view: ReplicaView,
   deferred: readonly DeferredEntry[] = [],
-  owed: Iterable<InodeId> = [],
+  owed: Ids = new Set(),
 ): Plan {
   return new Planner(batch, view, deferred, owed).run();
 }
@@ -63,17 +64,18 @@ class Planner {
   readonly #deferred = new Set<EntryChange>();
   readonly #lost: InodeId[] = [];
   readonly #touched = new Set<InodeId>();
-  readonly #owed: Set<InodeId>;
+  readonly #owedBefore: Ids;
+  readonly #newlyOwed = new Set<InodeId>();
 
-  constructor(batch: Batch, view: ReplicaView, deferred: readonly DeferredEntry[], owed: Iterable<InodeId>) {
-    this.#owed = new Set(owed);
+  constructor(batch: Batch, view: ReplicaView, deferred: readonly DeferredEntry[], owed: Ids) {
+    this.#owedBefore = owed;
     this.#batch = batch;
     this.#records = new PlanRecords(view);
     this.#dead = new Set(batch.dead);
     for (const change of batch.changes) {
       if (change.type === 'entry') this.#want(change);
       else if (change.type === 'removed') this.#want({ parent: change.parent, name: change.name, id: 0 });
-      else if (change.type === 'pending') this.#owed.add(change.id);
+      else if (change.type === 'pending') this.#newlyOwed.add(change.id);
     }
     // An older entry is void when the batch speaks of its name, or places its directory elsewhere.
     const movedDirectories = new Set<InodeId>();
@@ -209,7 +211,7 @@ class Planner {
     const { parent, name, id } = change;
     const kind = this.#unbuilt.get(id)?.attributes.kind ?? this.#records.inode(id)?.attributes.kind;
     // What is owed comes with all its names; anything else that is unknown has its inode still to come.
-    if (kind === undefined) return this.#owed.has(id) ? 'done' : 'impossible';
+    if (kind === undefined) return this.#isOwed(id) ? 'done' : 'impossible';
     if (id === rootId) return 'done';
     if (this.#unbuilt.get(parent)?.attributes.kind === Kind.directory) this.#build(parent, limbo(parent));
     if (this.#records.inode(parent)?.attributes.kind !== Kind.directory) return 'impossible';
@@ -449,8 +451,8 @@ class Planner {
 
   /** The content has to come from the source, which does not know that yet unless it is owed. */
   #ask(id: InodeId): void {
-    if (this.#owed.has(id)) return;
-    this.#owed.add(id);
+    if (this.#isOwed(id)) return;
+    this.#newlyOwed.add(id);
     this.#lost.push(id);
   }
 
@@ -464,7 +466,11 @@ class Planner {
   /** Nothing will ask for this inode again once its names are gone. What is owed may be built from what it is now. */
   #isDead(id: InodeId): boolean {
     if ((this.#awaited.get(id) ?? 0) > 0) return false;
-    return this.#dead.has(id) || (this.#batch.complete && !this.#owed.has(id));
+    return this.#dead.has(id) || (this.#batch.complete && !this.#isOwed(id));
+  }
+
+  #isOwed(id: InodeId): boolean {
+    return this.#owedBefore.has(id) || this.#newlyOwed.has(id);
   }
 
   #hasName(id: InodeId): boolean {

@@ -122,8 +122,8 @@ export class Applier {
    */
   apply(batch: Batch, memory: ReplicaMemory): Applied & { readonly memory: ReplicaMemory } {
     this.records.store.refresh();
-    const owed = memory.pending.map((one) => one.id);
-    const plan = planBatch(batch, this.records, memory.deferred, owed);
+    const { pending } = this.records;
+    const plan = planBatch(batch, this.records, memory.deferred, pending);
     this.#where.begin();
     this.#failures.begin();
     this.#operations.begin();
@@ -131,18 +131,17 @@ export class Applier {
     this.#mark.set(plan.operations);
     for (const operation of plan.operations) this.#perform(operation);
     const settled = this.#failures.isEmpty ? plan : this.#failures.settle(plan);
-    const pending = this.#pendingAfter(batch, memory, plan);
     const next = {
       ...memory,
       cursor: batch.to,
       deferred: plan.deferred,
-      pending: [...pending].map(([id, contentSeq]) => ({ id, contentSeq })),
       lackingSince: plan.unresolved.length > 0 ? batch.to : memory.lackingSince,
       latest: latestAfter(memory, plan),
     };
     this.#step('before-commit');
     this.records.store.transaction(() => {
       this.#record(settled, batch.to);
+      this.#notePending(batch, plan);
       this.records.remember(next);
     });
     this.records.store.refresh();
@@ -159,12 +158,12 @@ export class Applier {
   }
 
   /** Removes what waits in limbo, and staged contents that nobody waits for. After a complete batch has been acknowledged. */
-  tidy({ pending }: ReplicaMemory): void {
-    const owed = new Set(pending.map(({ id }) => id));
-    this.streams.discardExcept(owed);
+  tidy(): void {
+    const { pending } = this.records;
+    this.streams.discardExcept(pending);
     // RACE: killed in here, the records know what is no longer in limbo.
     this.#mark.set([]);
-    this.limbo.empty(owed);
+    this.limbo.empty(pending);
     this.#step('limbo-emptied');
     this.trash.removeLinks(this.records);
     this.#mark.clear();
@@ -215,11 +214,12 @@ export class Applier {
     }
   }
 
-  #pendingAfter(batch: Batch, memory: ReplicaMemory, plan: Plan): Map<InodeId, Seq> {
-    const pending = new Map(memory.pending.map((one) => [one.id, one.contentSeq]));
-    for (const id of plan.lost) pending.set(id, 0);
+  /** What is to come after this batch. Inside its transaction. */
+  #notePending(batch: Batch, plan: Plan): void {
+    const { pending } = this.records;
+    for (const id of plan.lost) pending.add(id);
     for (const change of batch.changes) {
-      if (change.type === 'pending') pending.set(change.id, pending.get(change.id) ?? 0);
+      if (change.type === 'pending') pending.add(change.id);
       else if (change.type !== 'inode') continue;
       // Of what has no content the extended attributes were lacking.
       else if (change.content.from !== 'none' || change.attributes.kind !== Kind.file)
@@ -228,8 +228,7 @@ export class Applier {
     for (const id of batch.dead) {
       if (pending.delete(id)) this.streams.discard(id);
     }
-    for (const id of this.#failures.lost) pending.set(id, 0);
-    return pending;
+    for (const id of this.#failures.lost) pending.add(id);
   }
 
   // --- for first contact, which places things outside of plans --------------------------------------------------------------

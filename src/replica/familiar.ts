@@ -20,12 +20,13 @@ const maxLatest = 64;
  * True when the root, most of what is recorded at its top, and most of what came last is there. Costs a millisecond at most.
  * @param memory undefined: after a kill, when what came last may be anywhere between two states
  */
-export function isFamiliar(home: Home, { store }: Records, memory: ReplicaMemory | undefined): boolean {
+export function isFamiliar(home: Home, records: Records, memory: ReplicaMemory | undefined): boolean {
+  const { store } = records;
   const stat = new Stat();
   const root = store.inode(rootId);
   if (root === undefined || statx(home.rootFd, '.', stat) < 0 || !isSameIdentity(root, stat)) return false;
   if (!areMostlyThere(home, topOf(store), stat)) return false;
-  return memory === undefined || areMostlyThere(home, latestOf(store, memory), stat);
+  return memory === undefined || areMostlyThere(home, latestOf(records, memory), stat);
 }
 
 /** What should be at a path, relative to the root. */
@@ -44,10 +45,9 @@ function* topOf(store: TreeStore): Generator<Expected> {
 }
 
 /** Times are not compared: not every replica is told to keep them, nor can every file system. */
-function* latestOf(store: TreeStore, { latest, pending }: ReplicaMemory): Generator<Expected> {
-  const owed = new Set(pending.map(({ id }) => id));
+function* latestOf({ store, pending }: Records, { latest }: ReplicaMemory): Generator<Expected> {
   for (const id of latest) {
-    const record = owed.has(id) ? undefined : store.inode(id);
+    const record = pending.has(id) ? undefined : store.inode(id);
     if (record === undefined || record.links === 0) continue;
     yield { path: store.pathOf(id) ?? '', record, size: record.size };
   }

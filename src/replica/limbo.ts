@@ -2,6 +2,7 @@
 
 import type { InodeId } from '../core/attributes.ts';
 import { asName, type ByteString } from '../core/name.ts';
+import type { Ids } from '../core/plan-operation.ts';
 import {
   AT_REMOVEDIR,
   close,
@@ -50,7 +51,7 @@ export class Limbo {
    * Removes what is in limbo, from disk and from the records.
    * @param owed inodes that are waiting for content: their old one may be of use for it, and is about to get a name again
    */
-  empty(owed: ReadonlySet<InodeId>): void {
+  empty(owed: Ids): void {
     for (const [name, path] of this.#names) {
       if (owed.has(Number(name))) continue;
       this.#names.delete(name);

@@ -170,12 +170,15 @@ function settle(home: Home): Pick<Promotion, 'owed' | 'kept'> & { readonly hasRe
   if (cutOff !== undefined && memory?.reconciled === true) recover(home, records, cutOff);
   mark.clear();
   mark.close();
-  const files = (memory?.pending ?? []).filter(
-    ({ id }) => records.inode(id)?.attributes.kind !== Kind.directory,
-  );
-  const owed = files.map(({ id }) => records.pathOf(id));
+  const files = [...records.pending].filter((id) => records.inode(id)?.attributes.kind !== Kind.directory);
+  const owed = files.map((id) => records.pathOf(id));
   const kept = keepNameless(home);
-  if (memory !== undefined) records.remember({ ...memory, reconciled: false, pending: [], deferred: [] });
+  if (memory !== undefined) {
+    store.transaction(() => {
+      records.pending.clear();
+      records.remember({ ...memory, reconciled: false, deferred: [] });
+    });
+  }
   return { owed, kept, hasRecords: memory !== undefined };
 }
 

@@ -10,21 +10,15 @@ import type { TreeStore } from '../tree/store.ts';
 import { inlineMaxBytes } from '../wire/messages.ts';
 import { keyOf } from './known-contents.ts';
 import { isSameIdentity } from './local-identity.ts';
+import { PendingContents } from './pending.ts';
 
-/** A content that was announced and is still to come; contentSeq 0: no piece of it has been seen. */
-export interface Pending {
-  readonly id: InodeId;
-  readonly contentSeq: Seq;
-}
-
-/** Everything a replica remembers besides inodes and entries. */
+/** Everything a replica remembers besides inodes, entries and what is pending. */
 export interface ReplicaMemory {
   readonly sourceId: string;
   readonly epoch: number;
   /** False: first contact has begun and not ended. */
   readonly reconciled: boolean;
   readonly cursor: Seq;
-  readonly pending: readonly Pending[];
   readonly deferred: readonly DeferredEntry[];
   /**
    * Up to here something is lacking that no later batch brings: the source was asked to list it, and has not said yet that it has. 0:
@@ -46,7 +40,8 @@ const memorySchema = z.object({
   epoch: seq,
   reconciled: z.boolean(),
   cursor: seq,
-  pending: z.array(z.object({ id: seq, contentSeq: seq })),
+  /** Before the pending contents had rows of their own. */
+  pending: z._default(z.array(z.unknown()), []),
   deferred: z.array(z.object({ parent: seq, name: nameSchema, id: seq })),
   lackingSince: z._default(seq, 0),
   latest: z._default(z.array(seq), []),
@@ -58,13 +53,19 @@ export const nowhere: LocalIdentity = { dev: 0, inoHigh: 0, inoLow: 0, birth: 0 
 
 export class Records implements ReplicaView {
   readonly store: TreeStore;
+  readonly pending: PendingContents;
 
   constructor(store: TreeStore) {
     this.store = store;
+    this.pending = new PendingContents(store);
   }
 
   memory(): ReplicaMemory | undefined {
-    return this.store.meta(memoryKey, memorySchema);
+    const stored = this.store.meta(memoryKey, memorySchema);
+    if (stored === undefined) return undefined;
+    const { pending, ...memory } = stored;
+    // What an older fam was owed is not known: it lacks something, and is compared.
+    return pending.length > 0 ? { ...memory, lackingSince: memory.cursor + 1 } : memory;
   }
 
   remember(memory: ReplicaMemory): void {

@@ -51,6 +51,8 @@ export interface SessionOptions {
 
 /** Problems told at once. */
 const maxProblems = 200;
+/** A tenth of what a frame holds; a replica that lacks more is compared as a whole. */
+const maxPendingTold = 50_000;
 
 export class ReplicaSession {
   readonly #home: Home;
@@ -202,7 +204,7 @@ export class ReplicaSession {
     if (this.#isAckDue) this.#ack();
     if (isIdle && this.#isTidyDue) {
       this.#isTidyDue = false;
-      this.#applier.tidy(this.#known());
+      this.#applier.tidy();
     }
   }
 
@@ -232,7 +234,9 @@ export class ReplicaSession {
     // I8: whoever was killed before it had what it lacked is behind no cursor.
     if (memory.lackingSince > 0) return null;
     const { sourceId, epoch, cursor } = memory;
-    const pending = memory.pending.map(({ id }) => {
+    // A hello has to fit into a frame.
+    if (this.#records.pending.size > maxPendingTold) return null;
+    const pending = [...this.#records.pending].map((id) => {
       const staged = this.#applier.streams.received(id);
       return { id, contentSeq: staged?.contentSeq ?? 0, received: staged?.received ?? 0 };
     });
@@ -264,15 +268,17 @@ export class ReplicaSession {
       wasMain: this.#succession?.wasMain === true,
       problem: (problem) => this.#problem(problem),
     });
-    this.#remember({
-      sourceId: welcome.sourceId,
-      epoch: welcome.epoch,
-      reconciled: false,
-      cursor: 0,
-      pending: [],
-      deferred: [],
-      lackingSince: 0,
-      latest: [],
+    this.#records.store.transaction(() => {
+      this.#records.pending.clear();
+      this.#remember({
+        sourceId: welcome.sourceId,
+        epoch: welcome.epoch,
+        reconciled: false,
+        cursor: 0,
+        deferred: [],
+        lackingSince: 0,
+        latest: [],
+      });
     });
   }
 
@@ -321,10 +327,12 @@ export class ReplicaSession {
     this.#inTheWay = this.#reconcile.inTheWay;
     // The root's own attributes come after this, with the first batch.
     const lacking = [rootId, ...this.#reconcile.finish()];
-    const pending = lacking.map((id) => ({ id, contentSeq: 0 }));
     this.#reconcile = undefined;
     if (extras !== undefined) this.#options.send(extras);
-    this.#remember({ ...this.#known(), cursor: seq, pending, reconciled: true });
+    this.#records.store.transaction(() => {
+      for (const id of lacking) this.#records.pending.add(id);
+      this.#remember({ ...this.#known(), cursor: seq, reconciled: true });
+    });
     this.#tellReconciled = true;
     if (this.#succession !== undefined) this.#succeed({ ...this.#succession, wasMain: false, isWhole: true });
     this.#options.step?.('reconciled');

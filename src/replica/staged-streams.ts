@@ -2,6 +2,7 @@
 // hole is a longer size), so that nothing else has to be remembered to go on after a lost connection or a kill.
 
 import type { InodeId, Seq } from '../core/attributes.ts';
+import type { Ids } from '../core/plan-operation.ts';
 import {
   check,
   close,
@@ -29,9 +30,6 @@ interface Staged {
   received: number;
   fd: number;
 }
-
-/** A set of them, or the keys of a map. */
-type Ids = Pick<ReadonlySet<InodeId>, 'has'>;
 
 /** More streams at once than sources send; the least recently written one is closed, not lost. */
 const maxOpen = 32;

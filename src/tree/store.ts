@@ -421,6 +421,13 @@ export class TreeStore implements Disposable {
     this.#counters.setBetween(state);
   }
 
+  /** All values whose keys begin so, each with its key. */
+  *metaBelow<T>(prefix: string, schema: Parser<T>): IterableIterator<[string, T]> {
+    // No key of ours has a character behind `~`.
+    for (const { key, value } of this.#tables.meta.getRange({ start: prefix, end: `${prefix}~` }))
+      yield [key, schema.parse(value)];
+  }
+
   /** Stores a MessagePack value under a key of the caller's (`recorder/...`, `replica/...`). */
   setMeta(key: string, value: unknown): void {
     this.transaction(() => this.#tables.meta.putSync(key, value));
