@@ -11,6 +11,7 @@ import { asName, type Name } from '../core/name.ts';
 import { socketpair } from '../kernel/sys.ts';
 import { decodeToSource, encode } from '../wire/codec.ts';
 import { FrameOutput } from '../wire/frame-output.ts';
+import { aliveFrame } from '../wire/frame-type.ts';
 import {
   type Ack,
   type Failed,
@@ -86,6 +87,7 @@ function connect(root: string) {
     stop,
     cut: () => output.flush(1000),
     say: (message: ToAgent): void => void output.send(encode(message)),
+    sayAlive: (): void => void output.send(aliveFrame),
     /** The first message of a type, from the nth on. */
     hear: <T extends ToSource['type']>(type: T, from = 0): Promise<Extract<ToSource, { type: T }>> =>
       waitFor(
@@ -272,6 +274,29 @@ describe('runAgent', () => {
     const types = peer.received.slice(from).map((message) => message.type);
     expect(types.indexOf('alive')).toBeGreaterThan(-1);
     expect(types.indexOf('alive')).toBeLessThan(types.lastIndexOf('ack'));
+  });
+
+  test('ends when a source that said that it would beat is silent, and not before', async () => {
+    const peer = connect(newRoot());
+    const { takesAlive } = await firstContact(peer, { aliveMs: 100 });
+    expect(takesAlive).toBe(true);
+    let isOver = false;
+    void peer.exit.then(() => {
+      isOver = true;
+    });
+    let beats = 0;
+    const beating = setInterval(() => {
+      beats += 1;
+      peer.sayAlive();
+    }, 20);
+    await waitFor(() => beats >= 40, { describe: 'twice the time after which it gives up' });
+    expect(isOver).toBe(false);
+    peer.say({ type: 'batch', from: 10, to: 12, complete: true, dead: [], changes: creation(11, 'a') });
+    await waitFor(() => peer.received.some((m) => m.type === 'ack' && m.applied === 12), {
+      describe: 'the batch is applied',
+    });
+    clearInterval(beating);
+    expect(await peer.exit).toBe(0);
   });
 
   test('says when everything is on disk', async () => {

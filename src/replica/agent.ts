@@ -6,6 +6,7 @@ import { FamError } from '../core/errors.ts';
 import { check, close, eventfd, signalEventfd } from '../kernel/sys.ts';
 import { startThread } from '../runtime/start-thread.ts';
 import { encode } from '../wire/codec.ts';
+import { aliveFrame } from '../wire/frame-type.ts';
 import { heartbeatMs } from '../wire/messages.ts';
 import type { ApplierData, FromApplier, SyncData, ToApplier } from './thread-messages.ts';
 
@@ -72,7 +73,7 @@ class Agent {
     this.#signal?.addEventListener('abort', stop, { once: true });
     if (this.#signal?.aborted === true) stop();
     void this.#link.broken.then(stop);
-    const heartbeat = setInterval(() => this.#link.send(alive), heartbeatMs);
+    const heartbeat = setInterval(() => this.#link.send(aliveFrame), heartbeatMs);
     await exited;
     this.#isOver = true;
     clearInterval(heartbeat);
@@ -124,5 +125,3 @@ class Agent {
     this.#link.send(encode({ type: 'failed', code, message, retryable }));
   }
 }
-
-const alive = encode({ type: 'alive' });

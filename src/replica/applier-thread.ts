@@ -15,15 +15,18 @@ import { FamError } from '../core/errors.ts';
 import { check, drainEventfd, poll, resizePipe, SysError } from '../kernel/sys.ts';
 import { TreeStore } from '../tree/store.ts';
 import { decodeToAgent, encode } from '../wire/codec.ts';
-import type { ToSource } from '../wire/messages.ts';
+import { isAlive } from '../wire/frame-type.ts';
+import { heartbeatMs, type ToSource } from '../wire/messages.ts';
 import { FrameInput } from './frame-input.ts';
 import { type Home, openHome } from './home.ts';
 import { killStep } from './kill-step.ts';
 import { ReplicaSession } from './session.ts';
 import type { ApplierData, FromApplier, SyncReply, SyncRequest, ToApplier } from './thread-messages.ts';
 
-/** A predecessor whose link is half open is found out and ends; until then it holds the lock. */
-const lockWaitMs = 10_000;
+/** A source that has said nothing for so long, in beats of its own, is given up: another one may be waiting for the replica. */
+const silentBeatsMax = 4;
+/** A predecessor whose link is half open finds that out and ends; until then it holds the lock. */
+const lockWaitMs = (silentBeatsMax + 2) * heartbeatMs;
 const lockRetryMs = 50;
 /** Under load the source hears of progress this often. */
 const flushIntervalMs = 3;
@@ -43,6 +46,7 @@ class ApplierThread {
   /** Told to stop, or the source has said bye or hung up. */
   #isStopping = false;
   #flushedAt = 0;
+  #silentBeats = 0;
 
   constructor(port: MessagePort, data: ApplierData) {
     this.#port = port;
@@ -71,8 +75,11 @@ class ApplierThread {
     this.#drain();
     let hasMore = false;
     while (!this.#isStopping) {
-      const ready = poll([wakeFd, inputFd], hasMore ? 0 : undefined);
+      const ready = poll([wakeFd, inputFd], hasMore ? 0 : session.aliveMs);
       if (typeof ready === 'number') throw new SysError(ready, 'poll');
+      // A half-open link says nothing. Beats are counted, not milliseconds: this machine may have been suspended.
+      if (ready.includes(1)) this.#silentBeats = 0;
+      else if (ready.length === 0 && !hasMore && ++this.#silentBeats >= silentBeatsMax) return;
       if (ready.includes(0)) this.#hear();
       if (ready.includes(1) && !this.#isStopping) this.#take(session);
       if (this.#isStopping) return;
@@ -149,6 +156,7 @@ class ApplierThread {
   }
 
   #receive(session: ReplicaSession, frame: Uint8Array): void {
+    if (isAlive(frame)) return;
     const message = decodeToAgent(frame);
     session.receive(message, frame.length);
     // Of all messages this one is written out, and nothing of it kept.

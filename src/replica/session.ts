@@ -133,6 +133,7 @@ export class ReplicaSession {
       empty: isEmptyRoot(this.#home),
       state: this.#state(),
       lacks: process.geteuid?.() === 0 ? [] : ['owner', 'xattr:trusted', 'device-nodes'],
+      takesAlive: true,
     };
   }
 
@@ -175,6 +176,11 @@ export class ReplicaSession {
         return;
     }
     this.#isAckDue = true;
+  }
+
+  /** The source says something this often, in milliseconds; undefined: when it has something to say. */
+  get aliveMs(): number | undefined {
+    return this.#welcome?.aliveMs;
   }
 
   /** Consumed since the source was last told. */

@@ -6,7 +6,7 @@ import type { Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
 import { TreeStore } from '../tree/store.ts';
 import { decodeToSource, encode } from '../wire/codec.ts';
-import { isAlive } from '../wire/frame-type.ts';
+import { aliveFrame, isAlive } from '../wire/frame-type.ts';
 import type { HowEnded, Link, Pipes } from '../wire/link.ts';
 import { heartbeatMs } from '../wire/messages.ts';
 import { linkOver } from '../wire/pipe-link.ts';
@@ -152,9 +152,10 @@ function armTimer(now: number): void {
   if (at !== undefined) wakeTimer = setTimeout(schedule, Math.max(1, at - now));
 }
 
-/** Half-open connections say nothing. */
+/** Half-open connections say nothing, in either direction. */
 const watch = setInterval(() => {
   for (const served of sessions.values()) {
+    if (served.session.isToBeat && served.how === 'lost') served.link.send(aliveFrame);
     served.silentBeats += 1;
     if (served.silentBeats <= silentBeatsMax) continue;
     const message = `nothing heard for ${(silentBeatsMax * heartbeatMs) / 1000} s`;

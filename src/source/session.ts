@@ -14,6 +14,7 @@ import {
   type Extras,
   type Failed,
   type Hello,
+  heartbeatMs,
   type Kept,
   protocolVersion,
   type ToAgent,
@@ -119,6 +120,7 @@ export class Session {
   #contentsFirstUntil: number | undefined;
   /** The replica's root held nothing when it came. */
   #isEmpty = false;
+  #takesAlive = false;
   readonly #inFlight = new InFlight();
   readonly #owed = new OwedContents();
   readonly #unread = new UnreadAttributes();
@@ -225,6 +227,11 @@ export class Session {
     return earliest(earliest(this.#owed.wakeAt(), this.#unread.wakeAt()), this.#contentsFirstUntil);
   }
 
+  /** The agent has been told that it hears of us now and then, whether there is news or not. */
+  get isToBeat(): boolean {
+    return this.#takesAlive;
+  }
+
   get hasMet(): boolean {
     return this.#phase !== 'hello';
   }
@@ -279,6 +286,7 @@ export class Session {
       state.cursor <= view.head;
     const mode = resumes ? 'resume' : 'reconcile';
     const { version, init, durability, attributeRules, promotedAt = 0, follows } = this.#options;
+    this.#takesAlive = hello.takesAlive === true;
     this.#send({
       type: 'welcome',
       protocol: protocolVersion,
@@ -291,6 +299,7 @@ export class Session {
       ...(attributeRules === undefined ? {} : { attributeRules }),
       ...(promotedAt === 0 ? {} : { promotedAt }),
       ...(follows === undefined ? {} : { follows }),
+      ...(this.#takesAlive ? { aliveMs: heartbeatMs } : {}),
     });
     this.#out.event({
       type: 'met',

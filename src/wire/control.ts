@@ -35,6 +35,7 @@ const schemas = {
     empty: z.boolean(),
     state: z.nullable(state),
     lacks: z.array(text),
+    takesAlive: z.optional(z.boolean()),
   }),
   welcome: z.object({
     type: z.literal('welcome'),
@@ -48,6 +49,7 @@ const schemas = {
     init: z.boolean(),
     durability: z.enum(['none', 'batch', 'file']),
     attributeRules: z.optional(attributeRules),
+    aliveMs: z.optional(count),
   }),
   reconciled: z.object({ type: z.literal('reconciled'), seq: count }),
   problems: z.object({ type: z.literal('problems'), problems: z.array(problem) }),

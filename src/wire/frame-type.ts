@@ -24,7 +24,9 @@ export const FrameType = {
   kept: 23,
 } as const;
 
-/** Whether a frame says only that the agent is there: noted where frames arrive. */
+/** Says only that whoever sent it is there: noted where frames arrive. */
+export const aliveFrame: Uint8Array = Uint8Array.of(FrameType.alive);
+
 export function isAlive(frame: Uint8Array): boolean {
   return frame.length === 1 && frame[0] === FrameType.alive;
 }

@@ -35,6 +35,8 @@ export interface Hello {
   readonly state: ReplicaState | null;
   /** Capabilities that this replica cannot keep, by name. */
   readonly lacks: readonly string[];
+  /** The source may say that it is there, too; left out: not to this agent. */
+  readonly takesAlive?: boolean | undefined;
 }
 
 export interface Welcome {
@@ -53,6 +55,8 @@ export interface Welcome {
   readonly durability: 'none' | 'batch' | 'file';
   /** What the replica makes of the attributes that it is sent; left out: nothing. */
   readonly attributeRules?: AttributeRules | undefined;
+  /** From now on the source says `alive` this often, in milliseconds, whatever else it says; left out: never. */
+  readonly aliveMs?: number | undefined;
 }
 
 /** `--owner-map`, `--group-map` and `--chmod`. */
