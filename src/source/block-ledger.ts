@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import * as z from 'zod/mini';
 import type { InodeId, Seq } from '../core/attributes.ts';
+import { textKey } from '../tree/text-key.ts';
 import { digestBytes, digestKeyBytes } from '../wire/messages.ts';
 import type { OpenContent } from './contents.ts';
 import { Fingerprint } from './fingerprint.ts';
@@ -53,9 +54,9 @@ export class BlockLedger {
       mapSize: mapBytes,
       maxDbs: 4,
     });
-    this.#entries = this.#root.openDB({ name: 'entries' });
-    this.#firsts = this.#root.openDB({ name: 'firsts' });
-    const meta: Database<unknown, string> = this.#root.openDB({ name: 'meta' });
+    this.#entries = table(this.#root, 'entries');
+    this.#firsts = table(this.#root, 'firsts');
+    const meta = table(this.#root, 'meta');
     const stored = bytes.safeParse(meta.get('key'));
     this.#key = stored.success ? Uint8Array.from(stored.data) : randomBytes(digestKeyBytes);
     if (!stored.success) meta.putSync('key', this.#key);
@@ -133,13 +134,15 @@ export class BlockLedger {
   sweep(isAlive: (id: InodeId) => boolean): void {
     if (this.#sinceSweep < sweepEvery) return;
     this.#sinceSweep = 0;
+    // All of them: keys begin with a digit, decimal or hexadecimal, and lmdb-js wants a key to begin with.
+    const gone = [...this.#entries.getKeys({ start: '0' })].filter(
+      (key) => !isAlive(Number(key.split('.')[0])),
+    );
+    const firsts = [...this.#firsts.getRange({ start: '0' })];
+    const firstsGone = firsts.filter(({ value }) => typeof value !== 'number' || !isAlive(value));
     this.#root.transactionSync(() => {
-      for (const key of this.#entries.getKeys()) {
-        if (!isAlive(Number(key.split('.')[0]))) this.#entries.removeSync(key);
-      }
-      for (const { key, value } of this.#firsts.getRange()) {
-        if (typeof value !== 'number' || !isAlive(value)) this.#firsts.removeSync(key);
-      }
+      for (const key of gone) this.#entries.removeSync(key);
+      for (const { key } of firstsGone) this.#firsts.removeSync(key);
     });
   }
 
@@ -157,6 +160,11 @@ export class BlockLedger {
     // lmdb hands out views of a buffer that it reads into again.
     return { ...parsed.data, digests: Uint8Array.from(digests), version: Uint8Array.from(version) };
   }
+}
+
+function table(root: RootDatabase<unknown, string>, name: string): Database<unknown, string> {
+  const options = { name, keyEncoder: textKey };
+  return root.openDB(options);
 }
 
 function entryKey(id: InodeId, generation: Generation): string {

@@ -22,6 +22,7 @@ import {
   numberKey,
 } from './record-codec.ts';
 import type { InodeRecord } from './records.ts';
+import { textKey } from './text-key.ts';
 
 /** Address space of the map, not memory or disk: enough for some 200 million files. */
 const mapBytes = 64 * 1024 ** 3;
@@ -78,12 +79,6 @@ export function clearTables(tables: StoreTables): void {
 function clearTable(db: { getKeys(): Iterable<unknown>; clearSync(): void }): void {
   db.clearSync();
 }
-
-const textKey = {
-  writeKey: (key: string, target: Buffer, position: number): number =>
-    position + target.write(key, position, 'utf8'),
-  readKey: (source: Buffer, start: number, end: number): string => source.toString('utf8', start, end),
-};
 
 const metaCodec = {
   encode: (value: unknown): Buffer => pack(value),

@@ -1,7 +1,7 @@
 // A large real tree: what is installed on this machine, and this project's own node_modules.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -70,3 +70,20 @@ test('fam mirror copies a real tree of 20,000 files and follows while it is rebu
   );
   expect(placed).toEqual([]);
 }, 400_000);
+
+// What is known of the blocks of large files is swept after so many of them; they are as large as need be for that, and hold nothing.
+test('more large files than are kept in mind before the first sweep', async () => {
+  const farm = await startFarm({ ssh: 0, local: 1, files: 0 });
+  mkdirSync(join(farm.source, 'large'), { recursive: true });
+  for (let i = 0; i < 4200; i++) {
+    const path = join(farm.source, 'large', `file${i}`);
+    writeFileSync(path, '');
+    truncateSync(path, 256 * 1024);
+  }
+  const mirror = farm.start();
+  await mirror.inSync(120_000);
+  rmSync(join(farm.source, 'large'), { recursive: true });
+  await mirror.barrier(60);
+  farm.expectEqual();
+  await mirror.end();
+});
