@@ -1,15 +1,16 @@
-// A progress bar on a terminal while replicas are being compared and filled; nothing elsewhere.
+// A progress bar on a terminal while replicas are being compared and filled; nothing elsewhere. It is one line, which a line of the log
+// takes the place of (runtime/log.ts); it is drawn again below that.
 
-import { SingleBar } from 'cli-progress';
 import type { Mirror } from '../mirror/mirror.ts';
-import type { LogFormat } from '../runtime/log.ts';
+import { clearLine, type LogFormat } from '../runtime/log.ts';
 
 /** Redraws are limited to this often. */
 const redrawMs = 100;
+const barColumns = 40;
 
 export class MirrorProgress implements Disposable {
   readonly #mirror: Mirror;
-  #bar: SingleBar | undefined;
+  #isShown = false;
   #drawnAt = 0;
   #over: boolean;
 
@@ -29,25 +30,19 @@ export class MirrorProgress implements Disposable {
       this.#clear();
       return;
     }
-    this.#bar ??= new SingleBar({
-      format: '{bar} {percentage}% {value}/{total} files, {replicas} {noun} filling',
-      clearOnComplete: true,
-      hideCursor: true,
-      stopOnComplete: false,
-      stream: process.stderr,
-    });
     const total = Math.max(1, status.files);
-    const value = Math.min(total, ...comparing.map((replica) => replica.files));
-    const shown = { replicas: comparing.length, noun: comparing.length === 1 ? 'replica' : 'replicas' };
-    if (this.#bar.isActive) {
-      this.#bar.setTotal(total);
-      this.#bar.update(value, shown);
-    } else this.#bar.start(total, value, shown);
+    const done = Math.min(total, ...comparing.map((replica) => replica.files));
+    const noun = comparing.length === 1 ? 'replica' : 'replicas';
+    const percent = Math.floor((100 * done) / total);
+    const text = `${bar(done / total)} ${percent}% ${done}/${total} files, ${comparing.length} ${noun} filling`;
+    // A line that is wrapped could not be cleared.
+    process.stderr.write(`${clearLine}${text.slice(0, process.stderr.columns - 1)}`);
+    this.#isShown = true;
   }
 
   #clear(): void {
-    this.#bar?.stop();
-    this.#bar = undefined;
+    if (this.#isShown) process.stderr.write(clearLine);
+    this.#isShown = false;
   }
 
   finish(): void {
@@ -58,4 +53,9 @@ export class MirrorProgress implements Disposable {
   [Symbol.dispose](): void {
     this.finish();
   }
+}
+
+function bar(part: number): string {
+  const filled = Math.round(barColumns * part);
+  return '='.repeat(filled) + '-'.repeat(barColumns - filled);
 }

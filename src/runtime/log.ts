@@ -7,6 +7,9 @@ import { codeOf } from '../core/errors.ts';
 export type Log = Logger;
 export type LogFormat = 'text' | 'json';
 
+/** To the beginning of the terminal's line, and nothing in it. */
+export const clearLine = '\r\u001b[K';
+
 const levels: Readonly<Record<number, string>> = { 40: 'warning: ', 50: 'error: ', 60: 'error: ' };
 
 /** @param format default: text when stderr is a terminal, else JSON */
@@ -28,7 +31,9 @@ function writeText(line: string): void {
     .join(':');
   const replica = field('replica');
   const where = typeof replica === 'string' ? `${replica}: ` : '';
-  writeAll(`${clock} ${levels[Number(field('level'))] ?? ''}${where}${String(field('msg'))}\n`);
+  // There may be a progress bar.
+  const begin = process.stderr.isTTY ? clearLine : '';
+  writeAll(`${begin}${clock} ${levels[Number(field('level'))] ?? ''}${where}${String(field('msg'))}\n`);
 }
 
 /** stderr may be a non-blocking pipe: a line is not given up because its reader is slow. */
