@@ -130,6 +130,38 @@ describe('promote', () => {
     home.close();
   });
 
+  test('refuses a replica to which a large file of the first copy is still on its way', async () => {
+    const pair = makePair();
+    fill(pair.source);
+    pair.record();
+    const die = (): void => {
+      throw new Killed();
+    };
+    expect(() => pair.connect({ onPiece: die })).toThrow(Killed);
+    await expect(promote(pair.replica, { force: false })).rejects.toMatchObject({
+      code: 'REPLICA_INCOMPLETE',
+    });
+    pair.connect();
+    fs.writeFileSync(join(pair.source, 'large'), Buffer.alloc(300_000, 'newer'));
+    pair.record();
+    expect(() => pair.connect({ onPiece: die })).toThrow(Killed);
+    const { owed } = await promote(pair.replica, { force: false });
+    expect(owed).toEqual(['large']);
+    pair.close();
+  });
+
+  test('refuses a folder that is no replica, one inside a replica too, and leaves nothing in it', async () => {
+    const pair = makePair();
+    fill(pair.source);
+    pair.record();
+    pair.connect();
+    const inside = join(pair.replica, 'a');
+    await expect(promote(inside, { force: false })).rejects.toMatchObject({ code: 'REPLICA_INCOMPLETE' });
+    expectEqualTrees(pair.source, pair.replica);
+    expect((await promote(inside, { force: true })).succession.isMain).toBe(true);
+    pair.close();
+  });
+
   test('refuses a replica whose first copy was cut off', async () => {
     const pair = makePair();
     fill(pair.source);

@@ -45,8 +45,8 @@ const lookAgainMs = 50;
 export async function promote(root: string, { force }: PromoteOptions): Promise<Promotion> {
   const place = ownHome(root);
   const former = readSuccession(place?.path);
-  if (former?.isMain !== true && place !== undefined && former?.isWhole !== true && !force)
-    throw incomplete(root);
+  if (former?.isMain !== true && former?.isWhole !== true && !force)
+    throw place === undefined ? noReplica(root) : incomplete(root);
   const succession: Succession = {
     sourceId: former?.sourceId ?? sourceIdOf(bytesOfText(root)),
     // A clock that is behind must not make it an earlier one.
@@ -107,6 +107,13 @@ function declare(home: string, succession: Succession): void {
       cause,
     });
   }
+}
+
+function noReplica(root: string): FamError {
+  return new FamError(
+    'REPLICA_INCOMPLETE',
+    `${root} has never been a replica: name the replica's root, as the mirror does. --force makes it a main all the same`,
+  );
 }
 
 function incomplete(root: string): FamError {

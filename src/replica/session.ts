@@ -340,7 +340,7 @@ export class ReplicaSession {
       this.#remember({ ...this.#known(), cursor: seq, reconciled: true });
     });
     this.#tellReconciled = true;
-    if (this.#succession !== undefined) this.#succeed({ ...this.#succession, wasMain: false, isWhole: true });
+    if (this.#succession !== undefined) this.#succeed({ ...this.#succession, wasMain: false });
     this.#options.step?.('reconciled');
     this.#records.store.releaseMemory();
     this.#syncSoon();
@@ -367,11 +367,18 @@ export class ReplicaSession {
     this.#inTheWay.giveWay(batch, this.#applier, (problem) => this.#problem(problem));
     const applied = this.#applier.apply(batch, this.#known());
     this.#memory = applied.memory;
+    this.#noteWhole();
     this.#knownContents.placed(batch.changes, (id) => this.#lookAt(id));
     for (const id of batch.dead) this.#bases.drop(id);
     this.#isTidyDue = applied.isTidyDue;
     this.#syncSoon();
     return applied;
+  }
+
+  /** The first copy has come to its end with the last content that it found lacking. From then on it is a whole one, if an older one. */
+  #noteWhole(): void {
+    if (this.#succession?.isWhole !== false || this.#memory?.reconciled !== true) return;
+    if (this.#records.pending.size === 0) this.#succeed({ ...this.#succession, isWhole: true });
   }
 
   #stream(piece: StreamPiece): void {
