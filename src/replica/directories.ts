@@ -1,4 +1,5 @@
-// Descriptors of the replica's directories by inode id, resolved beneath the root (I7). Most recently used ones stay open.
+// Descriptors of the replica's directories by inode id, resolved beneath the root (I7). Those used last stay open while a message is dealt
+// with.
 
 import { type InodeId, rootId } from '../core/attributes.ts';
 import type { ByteString } from '../core/name.ts';
@@ -13,7 +14,13 @@ const maxOpen = 400;
 export type DirectorySlot = (id: InodeId) => Slot | undefined;
 
 /**
- * A descriptor stays right when its directory is renamed, since it refers to the inode. Not safe for several threads.
+ * A descriptor stays right when we rename its directory, since it refers to the inode. For the same reason it leads out of the root when a
+ * local user moves the directory there, so all are closed before the next message.
+ *
+ * RACE: a directory that is moved out of the root while a message is dealt with (mostly far less than a second) takes what the rest of that
+ * message does in it along. To look before each act would cost a call for each file, and would only narrow the window.
+ *
+ * Not safe for several threads.
  */
 export class Directories {
   readonly #home: Home;

@@ -12,7 +12,9 @@ import type { Problem } from '../core/problem.ts';
 import {
   close,
   EEXIST,
+  ENOENT,
   errnoName,
+  fstat,
   linkat,
   O_DIRECTORY,
   O_NOFOLLOW,
@@ -76,6 +78,7 @@ export class Reconcile {
   readonly inTheWay = new InTheWay();
   readonly #touched = new Set<InodeId>();
   readonly #stat = new Stat();
+  readonly #opened = new Stat();
   #open: OpenDirectory | undefined;
   #highestId: InodeId = rootId;
   #extraCount = 0;
@@ -116,6 +119,7 @@ export class Reconcile {
     const { store } = this.#applier.records;
     store.transaction(() => {
       if (listing.first) this.#begin(listing.directory);
+      else this.#goOn();
       const open = this.#open;
       if (open?.id !== listing.directory) return;
       for (const entry of listing.entries) {
@@ -213,6 +217,17 @@ export class Reconcile {
       if (id !== rootId || name !== innerHomeName || !home.isInside) names.add(name);
     });
     this.#open = { id, fd, isHidden, names, attributes };
+  }
+
+  /** A listing that goes on in one more message: a local user may have moved the directory out of the root since (I7). */
+  #goOn(): void {
+    const open = this.#open;
+    if (open === undefined || open.isHidden) return;
+    const found = this.#applier.directories.get(open.id);
+    const isThere = found >= 0 && fstat(found, this.#stat) === 0 && fstat(open.fd, this.#opened) === 0;
+    if (isThere && this.#stat.isSameInode(this.#opened)) return;
+    this.#closeOpen();
+    this.#failed(open.id, 'open', found < 0 ? found : -ENOENT);
   }
 
   #end(open: OpenDirectory): void {

@@ -141,6 +141,8 @@ export class ReplicaSession {
   receive(sent: ToAgent, frameBytes: number): void {
     this.#consumed += frameBytes;
     const message = this.#rules === undefined ? sent : this.#rules.message(sent);
+    // I7: a local user may have moved some of them out of the root since.
+    this.#applier.directories.closeAll();
     switch (message.type) {
       case 'welcome':
         this.#meet(message);

@@ -1,0 +1,121 @@
+// I7: nothing is written or deleted outside of the replica's root, whatever local users do meanwhile: an administrator of the replica moves
+// a folder out of it, to keep what is in there.
+
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { expectEqualTrees } from '../oracle/compare-trees.ts';
+import { ReplicaPair } from '../support/replica-pair.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+
+interface Moved {
+  readonly pair: ReplicaPair;
+  /** A folder of both trees, and one in it. */
+  readonly site: string;
+  readonly deep: string;
+  /** Where the replica's `site` goes. */
+  readonly safe: string;
+}
+
+function makePair(): Moved {
+  const pair = new ReplicaPair(tempFolder('fam-moved', '/dev/shm'));
+  onTestFinished(() => pair.close());
+  const site = join(pair.source, 'site');
+  const deep = join(site, 'deep');
+  fs.mkdirSync(deep, { recursive: true });
+  for (const name of ['a', 'b', 'c']) {
+    fs.writeFileSync(join(site, name), name);
+    fs.writeFileSync(join(deep, name), name);
+  }
+  fs.writeFileSync(join(pair.source, 'other'), 'x');
+  pair.record();
+  return { pair, site, deep, safe: join(pair.folder, 'safe') };
+}
+
+function moveAway({ pair, safe }: Moved): void {
+  fs.renameSync(join(pair.replica, 'site'), safe);
+}
+
+/** Names below a folder, with what is in them and when they were changed. */
+function stateOf(folder: string): string[] {
+  return fs
+    .readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((name) => {
+      const path = join(folder, name);
+      const { mtimeNs, ctimeNs } = fs.lstatSync(path, { bigint: true });
+      const content = fs.lstatSync(path).isFile() ? fs.readFileSync(path, 'utf8') : '';
+      return `${name} ${mtimeNs} ${ctimeNs} ${content.length} ${content.slice(0, 20)}`;
+    })
+    .sort();
+}
+
+test('a folder that has left the replica is left alone, and made again', () => {
+  const moved = makePair();
+  const { pair, site, deep, safe } = moved;
+  pair.connect();
+  // The agent has been at work in both of them.
+  fs.writeFileSync(join(site, 'a'), 'changed');
+  fs.writeFileSync(join(deep, 'a'), 'changed');
+  pair.record();
+  let before: string[] = [];
+  const { problems } = pair.connect({}, undefined, () => {
+    moveAway(moved);
+    before = stateOf(safe);
+    fs.rmSync(join(site, 'b'));
+    fs.writeFileSync(join(site, 'new'), 'new');
+    fs.rmSync(join(deep, 'b'));
+    fs.writeFileSync(join(deep, 'c'), 'changed');
+    fs.chmodSync(join(deep, 'a'), 0o600);
+    fs.renameSync(join(site, 'c'), join(pair.source, 'c'));
+    fs.mkdirSync(join(site, 'made'));
+    fs.writeFileSync(join(site, 'made/large'), 'x'.repeat(300_000));
+    pair.record();
+    return true;
+  });
+  expect(before).toHaveLength(7);
+  expect(stateOf(safe)).toEqual(before);
+  expect(new Set(problems.map(({ code }) => code))).toEqual(new Set(['ENOENT']));
+  expectEqualTrees(pair.source, pair.replica);
+});
+
+test('what is in a folder of the same name is another one, and that is where changes go', () => {
+  const moved = makePair();
+  const { pair, deep, safe } = moved;
+  pair.connect();
+  fs.writeFileSync(join(deep, 'a'), 'changed');
+  pair.record();
+  let before: string[] = [];
+  pair.connect({}, undefined, () => {
+    moveAway(moved);
+    before = stateOf(safe);
+    fs.mkdirSync(join(pair.replica, 'site/deep'), { recursive: true });
+    fs.writeFileSync(join(deep, 'a'), 'changed again');
+    pair.record();
+    return true;
+  });
+  expect(stateOf(safe)).toEqual(before);
+  expect(fs.readFileSync(join(pair.replica, 'site/deep/a'), 'utf8')).toBe('changed again');
+});
+
+test('a folder that leaves between two messages that list it is left alone', () => {
+  const moved = makePair();
+  const { pair, site, safe } = moved;
+  // More than one message lists, and among the last of them one whose attributes are to be set.
+  for (let i = 0; i < 4200; i++) fs.writeFileSync(join(site, `${i}`), '');
+  pair.record();
+  pair.connect();
+  fs.rmSync(join(pair.folder, '.fam-replica'), { recursive: true });
+  fs.writeFileSync(join(pair.replica, 'site/theirs'), 'not at the source');
+  fs.chmodSync(join(site, 'c'), 0o600);
+  pair.record();
+  let before: string[] = [];
+  const onListing = (count: number): void => {
+    if (count !== 2) return;
+    moveAway(moved);
+    before = stateOf(safe);
+  };
+  const { problems } = pair.connect({ init: true, onListing });
+  expect(before.length).toBeGreaterThan(4200);
+  expect(stateOf(safe)).toEqual(before);
+  expect(problems).toContainEqual({ path: 'site', action: 'open', code: 'ENOENT' });
+});
