@@ -38,12 +38,12 @@ import type { InodeRecord, LocalIdentity } from '../tree/records.ts';
 import type { Contents, Extras, ListedEntry, Listing, Wants } from '../wire/messages.ts';
 import type { Applier } from './applier.ts';
 import { FormerInodes } from './former-inodes.ts';
-import { innerHomeName } from './home.ts';
 import { InTheWay } from './in-the-way.ts';
 import { discard } from './limbo.ts';
 import { identityOf, isSameIdentity } from './local-identity.ts';
 import { afterKill } from './placer.ts';
 import { nowhere } from './records.ts';
+import { isReserved, reservedProblem } from './reserved.ts';
 import type { Located } from './whereabouts.ts';
 
 /** Names of extras that are told; their number is always exact. */
@@ -214,7 +214,7 @@ export class Reconcile {
       return;
     }
     readDirectory(fd, (name) => {
-      if (id !== rootId || name !== innerHomeName || !home.isInside) names.add(name);
+      if (!isReserved(home, { parent: id, name })) names.add(name);
     });
     this.#open = { id, fd, isHidden, names, attributes };
   }
@@ -276,11 +276,11 @@ export class Reconcile {
   #entry(open: OpenDirectory, entry: ListedEntry): 'done' | 'content' | 'missing' {
     const { name, id, attributes } = entry;
     const { home, records } = this.#applier;
-    if (open.id === rootId && home.isInside && name === innerHomeName) {
-      this.#options.problem({ path: name, action: 'create', code: 'reserved' });
+    const place: Place = { parent: open.id, name };
+    if (isReserved(home, place)) {
+      this.#options.problem(reservedProblem(place));
       return 'done';
     }
-    const place: Place = { parent: open.id, name };
     const isLocal = open.names.delete(name) && statx(open.fd, name, this.#stat) === 0;
     // Ids mostly come in rising order: one above all that have been recorded needs no look.
     const known = id > this.#highestId ? undefined : records.store.inode(id);

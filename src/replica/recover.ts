@@ -29,11 +29,12 @@ import {
 import { kindOf, observed } from '../tree/attributes-of.ts';
 import type { LocalIdentity } from '../tree/records.ts';
 import type { Placement, Placements } from './applying-mark.ts';
-import { type Home, innerHomeName, namesIn } from './home.ts';
+import { type Home, namesIn } from './home.ts';
 import { discard } from './limbo.ts';
 import { identityOf, isSameIdentity } from './local-identity.ts';
 import { afterKill } from './placer.ts';
 import { nowhere, type Records } from './records.ts';
+import { isReserved } from './reserved.ts';
 import { Trash } from './trash.ts';
 
 /** To be called before anything is applied, when the mark says that the last agent was killed while applying. */
@@ -211,7 +212,7 @@ class Recovery {
       names.push({ name, type });
     });
     for (const { name, type } of names) {
-      if (directory === rootId && name === innerHomeName && this.#home.isInside) continue;
+      if (isReserved(this.#home, { parent: directory, name })) continue;
       let id = this.#idAt(fd, name);
       if (directory === 0 && id !== 0) {
         renameat2(fd, name, this.#home.limboFd, String(id), RENAME_NOREPLACE);
@@ -236,7 +237,7 @@ class Recovery {
       names.push(entry);
     });
     for (const entry of names) {
-      if (directory === rootId && entry === innerHomeName && this.#home.isInside) continue;
+      if (isReserved(this.#home, { parent: directory, name: entry })) continue;
       seen.add(entry);
       const id = this.#idAt(fd, entry);
       const place = { parent: directory, name: entry };

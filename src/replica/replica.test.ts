@@ -872,3 +872,76 @@ describe('random histories', () => {
 
   let killCount = 0;
 });
+
+describe('a replica that keeps its own folder inside its root', () => {
+  function makeInner(): ReplicaPair {
+    const folder = tempFolder('fam-replica', '/dev/shm');
+    fs.mkdirSync(join(folder, 'replica/.fam'), { recursive: true, mode: 0o700 });
+    const pair = new ReplicaPair(folder);
+    onTestFinished(() => pair.close());
+    fs.writeFileSync(join(pair.source, 'a'), 'x');
+    pair.record();
+    pair.connect();
+    return pair;
+  }
+
+  function expectOwnFolder(pair: ReplicaPair): void {
+    const own = fs.readdirSync(join(pair.replica, '.fam')).sort();
+    expect(own).toEqual(['limbo', 'lock', 'staging', 'state', 'succession.json', 'trash']);
+    expect(fs.readdirSync(join(pair.replica, '.fam/limbo'))).toEqual([]);
+    expectEqual(pair);
+  }
+
+  test.each(['file', 'folder', 'large file'])('keeps it when the source makes a %s of that name', (kind) => {
+    const pair = makeInner();
+    const at = join(pair.source, '.fam');
+    if (kind === 'folder') {
+      fs.mkdirSync(join(at, 'state'), { recursive: true });
+      fs.writeFileSync(join(at, 'state/data.mdb'), 'in');
+      fs.linkSync(join(pair.source, 'a'), join(at, 'a'));
+    } else fs.writeFileSync(at, kind === 'file' ? 'x' : 'x'.repeat(300_000));
+    pair.record();
+    const { problems } = pair.connect();
+    expect(problems).toEqual([{ path: '.fam', action: 'create', code: 'reserved' }]);
+    expectOwnFolder(pair);
+    fs.rmSync(at, { recursive: true });
+    fs.writeFileSync(join(pair.source, 'a'), 'y');
+    pair.record();
+    expect(pair.connect().problems).toEqual([]);
+    expectOwnFolder(pair);
+  });
+
+  test('shows a folder no more that gets that name', () => {
+    const pair = makeInner();
+    fill(join(pair.source, 'site'));
+    pair.record();
+    pair.connect();
+    expectEqual(pair);
+    fs.renameSync(join(pair.source, 'site'), join(pair.source, '.fam'));
+    pair.record();
+    pair.connect({}, undefined, () => {
+      expectOwnFolder(pair);
+      fs.mkdirSync(join(pair.source, '.fam/new'));
+      fs.writeFileSync(join(pair.source, '.fam/new/file'), 'content');
+      pair.record();
+      return true;
+    });
+    expectOwnFolder(pair);
+    expect(fs.existsSync(join(pair.replica, 'site'))).toBe(false);
+  });
+
+  test('is not asked to list everything for each name in there', () => {
+    const pair = makeInner();
+    fs.mkdirSync(join(pair.source, '.fam'));
+    pair.record();
+    const { counts, problems } = pair.connect({}, undefined, () => {
+      fs.mkdirSync(join(pair.source, '.fam/in/side'), { recursive: true });
+      fs.writeFileSync(join(pair.source, '.fam/in/side/file'), 'content');
+      pair.record();
+      return true;
+    });
+    expect(counts.get('listing')).toBeUndefined();
+    expect(problems).toHaveLength(1);
+    expectOwnFolder(pair);
+  });
+});

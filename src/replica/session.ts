@@ -36,6 +36,7 @@ import { isSameIdentity } from './local-identity.ts';
 import { Reconcile } from './reconcile.ts';
 import { Records, type ReplicaMemory } from './records.ts';
 import { recover } from './recover.ts';
+import { Reserved } from './reserved.ts';
 import { SameContents } from './same-contents.ts';
 import { StagedStreams } from './staged-streams.ts';
 import { readSuccession, writeSuccession } from './succession-file.ts';
@@ -62,6 +63,7 @@ export class ReplicaSession {
   readonly #knownContents: KnownContents;
   readonly #bases: Bases;
   readonly #sameContents: SameContents;
+  readonly #reserved: Reserved;
   /** Where first contact found that content is lacking: what is there may be an older one. */
   #wanted: ReadonlyMap<InodeId, readonly Place[]> = new Map();
   #inTheWay = new InTheWay();
@@ -120,6 +122,7 @@ export class ReplicaSession {
       send: (message) => options.send(message),
     });
     this.#sameContents = new SameContents({ store, locate: (id) => this.#fileOf(id), bases: this.#bases });
+    this.#reserved = new Reserved(home, (problem) => this.#problem(problem));
     this.#durable = this.#memory?.cursor ?? 0;
   }
 
@@ -365,7 +368,7 @@ export class ReplicaSession {
   }
 
   #apply(given: Batch): { readonly lost: readonly InodeId[]; readonly unresolved: readonly unknown[] } {
-    const batch = this.#sameContents.compared(given);
+    const batch = this.#reserved.leftOut(this.#sameContents.compared(given));
     this.#inTheWay.giveWay(batch, this.#applier, (problem) => this.#problem(problem));
     const applied = this.#applier.apply(batch, this.#known());
     this.#memory = applied.memory;
