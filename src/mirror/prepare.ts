@@ -2,7 +2,7 @@
 // replicas while the rest of fam is still being loaded. So this imports little.
 
 import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
-import { basename, dirname, join, resolve, sep } from 'node:path';
+import { basename, dirname, join, posix, resolve, sep } from 'node:path';
 import { codeOf, FamError } from '../core/errors.ts';
 import type { Inheritance } from '../core/succession.ts';
 import { type Destination, parseDestination, showDestination } from '../transport/destination.ts';
@@ -44,6 +44,7 @@ export function prepare(options: PrepareOptions): Prepared {
   const source = sourceFolder(options.source);
   const destinations = options.destinations.map(parseDestination);
   for (const destination of destinations) refuseOverlap(source, destination);
+  refuseOverlaps(destinations);
   const inherited = inheritanceOf(source);
   const stateDir = stateFolder(options.stateDir ?? stateFolderOf(source), source);
   const transports = destinations.map((destination) => new EagerTransport(transportTo(destination, options)));
@@ -125,6 +126,45 @@ function refuseOverlap(source: string, destination: Destination): void {
   if (isWithin(real, source) || isWithin(source, real)) {
     throw new FamError('OVERLAP', `${destination.path} and the source ${source} lie within one another`);
   }
+}
+
+/** One replica's agent would take what another one's makes for somebody else's, and move it to the trash, or for its own. */
+function refuseOverlaps(destinations: readonly Destination[]): void {
+  const places = destinations.map(placeOf);
+  for (const [index, one] of places.entries()) {
+    for (const other of places.slice(0, index)) {
+      if (one.host !== other.host) continue;
+      if (one.path === other.path)
+        throw new FamError('OVERLAP', `${other.shown} and ${one.shown} are the same place: name it once`);
+      if (isWithin(one.path, other.path) || isWithin(other.path, one.path)) {
+        throw new FamError(
+          'OVERLAP',
+          `the destinations ${other.shown} and ${one.shown} lie within one another: name places apart`,
+        );
+      }
+    }
+  }
+}
+
+interface DestinationPlace {
+  readonly shown: string;
+  /** As it was written; two that are one host are not recognised, nor what symlinks there lead to. */
+  readonly host: string | undefined;
+  readonly path: string;
+}
+
+function placeOf(destination: Destination): DestinationPlace {
+  const shown = showDestination(destination);
+  if (destination.kind === 'local')
+    return { shown, host: undefined, path: realPathOrParent(resolve(destination.path)) };
+  return { shown, host: destination.userHost, path: remotePathOf(destination.path) };
+}
+
+/** Without `..`, and without what means nothing. One that starts at the remote home begins with `./`. */
+function remotePathOf(path: string): string {
+  const normal = posix.normalize(path).replace(/(.)\/$/, '$1');
+  if (normal === '.' || /^(?:\/|\.\.(?:\/|$))/.test(normal)) return normal;
+  return `./${normal}`;
 }
 
 /** The real path of what may not exist yet. */

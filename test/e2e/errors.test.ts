@@ -1,7 +1,7 @@
 // Each failure that a sysadmin can cause has an exit code of its own and a message that names the thing.
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { runFam } from '../support/fam.ts';
@@ -71,6 +71,22 @@ test('a destination inside the source: 16', async () => {
   const { source, state } = place();
   mkdirSync(join(source, 'inside'));
   await expectFailure(16, [source, join(source, 'inside'), '--state', state], join(source, 'inside'));
+});
+
+test('destinations that are one another, or inside one another: 16', async () => {
+  const { source, dest, state } = place();
+  const inside = join(dest, 'not/there/yet');
+  const refused = async (one: string, other: string, why: string): Promise<void> =>
+    expectFailure(16, [source, one, other, '--state', state], one, other, why);
+  symlinkSync(dest, `${dest}-link`);
+  await refused(dest, dest, 'the same place');
+  await refused(`${dest}-link`, `${dest}/../dest/`, 'the same place');
+  await refused(dest, inside, 'within one another');
+  await refused(inside, `${dest}-link`, 'within one another');
+  await refused('www@web1:site/', 'www@web1:./site', 'the same place');
+  await refused('www@web1:.', 'www@web1:site', 'within one another');
+  await refused('web1:/www/a/../b', 'web1:/www/b/c', 'within one another');
+  expect(existsSync(state)).toBe(false);
 });
 
 test('a second mirror on the same state: 14', async () => {
