@@ -28,6 +28,8 @@ const silentBeatsMax = 4;
 /** A predecessor whose link is half open finds that out and ends; until then it holds the lock. */
 const lockWaitMs = (silentBeatsMax + 2) * heartbeatMs;
 const lockRetryMs = 50;
+/** Where nothing happens at all, what is done once a day has its turn so often. */
+const idleMs = 60 * 60 * 1000;
 /** Under load the source hears of progress this often. */
 const flushIntervalMs = 3;
 /** ... or when it has consumed so much: half of what the source has on its way to it (source/in-flight.ts). */
@@ -75,11 +77,13 @@ class ApplierThread {
     this.#drain();
     let hasMore = false;
     while (!this.#isStopping) {
-      const ready = poll([wakeFd, inputFd], hasMore ? 0 : session.aliveMs);
+      const { aliveMs } = session;
+      const ready = poll([wakeFd, inputFd], hasMore ? 0 : (aliveMs ?? idleMs));
       if (typeof ready === 'number') throw new SysError(ready, 'poll');
       // A half-open link says nothing. Beats are counted, not milliseconds: this machine may have been suspended.
       if (ready.includes(1)) this.#silentBeats = 0;
-      else if (ready.length === 0 && !hasMore && ++this.#silentBeats >= silentBeatsMax) return;
+      else if (ready.length === 0 && !hasMore && aliveMs !== undefined) this.#silentBeats += 1;
+      if (this.#silentBeats >= silentBeatsMax) return;
       if (ready.includes(0)) this.#hear();
       if (ready.includes(1) && !this.#isStopping) this.#take(session);
       if (this.#isStopping) return;

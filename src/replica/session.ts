@@ -41,6 +41,7 @@ import { SameContents } from './same-contents.ts';
 import { StagedStreams } from './staged-streams.ts';
 import { readSuccession, writeSuccession } from './succession-file.ts';
 import { Trash } from './trash.ts';
+import { TrashRetention } from './trash-retention.ts';
 
 export interface SessionOptions {
   readonly version: string;
@@ -64,6 +65,7 @@ export class ReplicaSession {
   readonly #bases: Bases;
   readonly #sameContents: SameContents;
   readonly #reserved: Reserved;
+  readonly #retention: TrashRetention;
   /** Where first contact found that content is lacking: what is there may be an older one. */
   #wanted: ReadonlyMap<InodeId, readonly Place[]> = new Map();
   #inTheWay = new InTheWay();
@@ -123,6 +125,7 @@ export class ReplicaSession {
     });
     this.#sameContents = new SameContents({ store, locate: (id) => this.#fileOf(id), bases: this.#bases });
     this.#reserved = new Reserved(home, (problem) => this.#problem(problem));
+    this.#retention = new TrashRetention(home);
     this.#durable = this.#memory?.cursor ?? 0;
   }
 
@@ -195,7 +198,7 @@ export class ReplicaSession {
 
   /** Does a little of what may take long. Returns whether there is more of it. */
   work(): boolean {
-    return this.#bases.work();
+    return this.#bases.work() || this.#retention.work();
   }
 
   /** Says what is to be said now. Called when there is nothing more to receive, or now and then under load. */
@@ -233,6 +236,7 @@ export class ReplicaSession {
       check(syncfs(this.#home.rootFd), 'sync');
     this.#reconcile?.close();
     this.#bases.close();
+    this.#retention.close();
     this.#applier.close();
     this.#mark.close();
   }

@@ -1,4 +1,5 @@
-// What fam did not put on the replica and has to give way is kept here, and listed (I6): one JSON line for each.
+// What fam did not put on the replica and has to give way is kept here, and listed (I6): one JSON line for
+// each. For how long: trash-retention.ts.
 
 import type { ByteString } from '../core/name.ts';
 import { displayBytes } from '../core/name.ts';
@@ -22,8 +23,8 @@ import {
 } from '../kernel/sys.ts';
 import type { Home } from './home.ts';
 import type { Records } from './records.ts';
+import { listName } from './trash-list.ts';
 
-const listName = 'list.jsonl';
 /** Paths that are told of at once; all are counted. */
 const maxToldPaths = 20;
 
