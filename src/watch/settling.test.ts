@@ -43,4 +43,17 @@ describe('Settling', () => {
     settling.closedElsewhere(root, a, 1, 0);
     expect(settling.rename(root, a, root, b)).toBe(true);
   });
+
+  test('a file in a new folder that bears the tag of one that is gone is told of', () => {
+    const shadow = new Shadow();
+    const settling = new Settling(100);
+    const former = shadow.enter(shadow.root, a, 1);
+    settling.touch(former, a, 1, 0);
+    shadow.drop(former, () => {});
+    shadow.recycleTags();
+    const later = shadow.enter(shadow.root, b, 2);
+    expect(later.tag).toBe(former.tag);
+    settling.touch(later, a, 1, 50);
+    expect(settling.due(1000).map(({ directory }) => directory)).toEqual([later]);
+  });
 });

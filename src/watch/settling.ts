@@ -35,7 +35,8 @@ export class Settling {
   touch(directory: Directory, name: Name, pid: number, now: number): void {
     const key = keyOf(directory, name);
     const known = this.#files.get(key);
-    if (known !== undefined) {
+    // Not one of a directory that had this tag and is gone.
+    if (known?.directory === directory) {
       known.last = now;
       known.pid = pid;
       return;
@@ -64,7 +65,7 @@ export class Settling {
     if (this.#files.size === 0) return false;
     const file = this.#files.get(keyOf(from, fromName));
     this.#files.delete(keyOf(to, toName));
-    if (file === undefined) return false;
+    if (file?.directory !== from) return false;
     this.#files.delete(keyOf(from, fromName));
     file.directory = to;
     file.name = toName;
