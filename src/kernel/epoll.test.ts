@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { close } from './entry-calls.ts';
 import { Epoll } from './epoll.ts';
@@ -28,5 +29,16 @@ describe('Epoll', () => {
     signalEventfd(now);
     expect(epoll.wait(1000)).toEqual([now]);
     close(now);
+  });
+
+  test('one that was closed, and whose number a directory bears since, leaves the set', () => {
+    using epoll = new Epoll();
+    const former = eventfd();
+    epoll.set([former]);
+    close(former);
+    const directory = openSync('/', 'r');
+    expect(directory).toBe(former);
+    epoll.set([]);
+    closeSync(directory);
   });
 });

@@ -1,6 +1,6 @@
 // Waiting for any number of descriptors (epoll(7)), level-triggered.
 
-import { EBADF, EEXIST, EINTR, ENOENT } from './constants.ts';
+import { EBADF, EEXIST, EINTR, ENOENT, EPERM } from './constants.ts';
 import { close } from './entry-calls.ts';
 import { addressOf, syscall1, syscall4, syscall5Interruptible } from './ffi.ts';
 import { check } from './sys-error.ts';
@@ -36,8 +36,13 @@ export class Epoll implements Disposable {
    * number since.
    */
   set(fds: readonly number[]): void {
-    for (const fd of this.#members) if (!fds.includes(fd)) this.remove(fd);
+    this.retain(fds);
     for (const fd of fds) this.add(fd);
+  }
+
+  /** Removes all but these. */
+  retain(fds: readonly number[]): void {
+    for (const fd of this.#members) if (!fds.includes(fd)) this.remove(fd);
   }
 
   /** Adding a member again does nothing. */
@@ -54,7 +59,9 @@ export class Epoll implements Disposable {
   remove(fd: number): void {
     this.#members.delete(fd);
     const result = syscall4(nr.epollCtl, this.fd, EPOLL_CTL_DEL, fd, address);
-    if (result < 0 && result !== -ENOENT && result !== -EBADF) check(result, 'epoll_ctl');
+    // EPERM: its number is by now that of a directory, or of something else that cannot be waited for.
+    if (result < 0 && result !== -ENOENT && result !== -EBADF && result !== -EPERM)
+      check(result, 'epoll_ctl');
   }
 
   /**

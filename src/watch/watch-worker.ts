@@ -82,6 +82,26 @@ function receiveAll(): void {
   }
 }
 
+function waitFor(epoll: Epoll, fds: readonly number[]): void {
+  epoll.retain([wakeFd, ...fds]);
+  epoll.add(wakeFd);
+  for (const [number, session] of [...sessions]) {
+    guarded(number, () => {
+      for (const fd of session.fdLists.flat()) epoll.add(fd);
+      return false;
+    });
+  }
+}
+
+/** The thread cannot go on: each watch is told, and what it holds of the kernel is freed. */
+function failAll(error: unknown): void {
+  for (const number of [...sessions.keys()]) {
+    guarded(number, () => {
+      throw error;
+    });
+  }
+}
+
 /** Runs until told to end: the thread's own event loop never turns, so that waking costs one system call. */
 function run(): void {
   using epoll = new Epoll();
@@ -92,7 +112,7 @@ function run(): void {
     const lists = [...sessions.values()].flatMap((session) => session.fdLists);
     if (known?.length !== lists.length || lists.some((list, index) => list !== known?.[index])) {
       known = lists;
-      epoll.set([wakeFd, ...lists.flat()]);
+      waitFor(epoll, lists.flat());
     }
     const deadline = Math.min(...[...sessions.values()].map((session) => session.deadline ?? Infinity));
     const timeout = more ? 0 : deadline === Infinity ? undefined : Math.max(0, deadline - performance.now());
@@ -111,5 +131,9 @@ function run(): void {
 
 post({ type: 'started', wakeFd });
 receiveAll();
-run();
+try {
+  run();
+} catch (error) {
+  failAll(error);
+}
 port.close();

@@ -1,0 +1,45 @@
+// A thread that cannot go on, as its watches see it. It runs what was built.
+
+import { closeSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { tempFolder } from '../../test/support/temp-folder.ts';
+import { waitFor } from '../../test/support/wait-for.ts';
+import { watch } from './watch.ts';
+
+/** This process's descriptors that lead to something, `anon_inode:inotify` for example. */
+function descriptors(what: string): number[] {
+  return readdirSync('/proc/self/fd')
+    .map(Number)
+    .filter((fd) => linkOf(fd) === what);
+}
+
+function linkOf(fd: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return undefined; // The one that the folder was read through.
+  }
+}
+
+/** The watch thread's own, once it waits: no other one waits for urgent data and for other data as well. */
+function threadEpoll(): number | undefined {
+  const isOurs = (fd: number): boolean =>
+    /events: +1b /.test(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'));
+  return descriptors('anon_inode:[eventpoll]').find(isOurs);
+}
+
+test('a watch thread that cannot go on tells each of its watches, and keeps nothing open', async () => {
+  const before = descriptors('anon_inode:inotify');
+  const watchers = [tempFolder(), tempFolder()].map((root) => watch(root, { recursive: false }));
+  const ends = Promise.allSettled(watchers.map((watcher) => watcher.listen(() => {})));
+  await Promise.all(watchers.map(({ ready }) => ready));
+  expect(descriptors('anon_inode:inotify').length).toBe(before.length + 2);
+  closeSync(await waitFor(threadEpoll, { describe: 'the thread to wait' }));
+  // Wakes it; nothing may be opened before, which would get that number.
+  watchers[0]?.resume();
+  const failed = { status: 'rejected', reason: expect.objectContaining({ code: 'INTERNAL' }) };
+  expect(await ends).toEqual([failed, failed]);
+  await waitFor(() => descriptors('anon_inode:inotify').length === before.length, {
+    describe: 'everything to be closed',
+  });
+});
