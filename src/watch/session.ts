@@ -3,7 +3,7 @@
 import { dirname } from 'node:path/posix';
 import { asName, type ByteString, type Name } from '../core/name.ts';
 import { AT_FDCWD, AT_NO_AUTOMOUNT, ENOTDIR } from '../kernel/constants.ts';
-import { Executions } from '../kernel/executions.ts';
+import { type Execution, Executions, type ExecutionsLost } from '../kernel/executions.ts';
 import { openEventSource } from '../kernel/open-event-source.ts';
 import { Stat, statx } from '../kernel/stat.ts';
 import { commandOf } from './command-of.ts';
@@ -119,13 +119,7 @@ export class Session implements Disposable {
     let more = false;
     for (const { tree, executions } of this.#trees) {
       more = tree.turn() || more;
-      for (const { type, path, pid } of executions?.read() ?? []) {
-        const relative = tree.relative(path);
-        if (relative === undefined || !tree.isTold(relative, false)) continue;
-        const command = commandOf(pid);
-        const event = { type, path: relative, kind: 'file', pid } as const;
-        tree.outbox.add(command === undefined ? event : { ...event, command });
-      }
+      for (const execution of executions?.read() ?? []) tellExecution(tree, execution);
     }
     if (!more && this.#trees.every(({ tree }) => tree.isQuiet)) {
       for (const confirm of this.#toConfirm.splice(0)) confirm();
@@ -208,6 +202,19 @@ export class Session implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function tellExecution(tree: TreeWatch, execution: Execution | ExecutionsLost): void {
+  if (execution.type === 'lost') {
+    tree.outbox.add({ type: 'rescan', path: '', kind: 'directory', why: 'overflow' });
+    return;
+  }
+  const { type, path, pid } = execution;
+  const relative = tree.relative(path);
+  if (relative === undefined || !tree.isTold(relative, false)) return;
+  const command = commandOf(pid);
+  const event = { type, path: relative, kind: 'file', pid } as const;
+  tree.outbox.add(command === undefined ? event : { ...event, command });
 }
 
 /** Files are watched as names in their directory, so that they can be replaced; several in one directory share a watch. */

@@ -206,6 +206,14 @@ describe('fam watch', () => {
     ]);
   });
 
+  test('--executions without privilege says what to do: 17', async () => {
+    const root = tempFolder();
+    chmodSync(root, 0o755);
+    const child = asNobody([root, '--executions']);
+    expect(await child.exited).toEqual({ code: 17, signal: null });
+    expect(child.stderr).toBe('fam: executions cannot be watched: they need CAP_SYS_ADMIN: run as root\n');
+  });
+
   test('a queue that overflows while it stands still is told as a rescan, and nothing is lost', async () => {
     const root = join(tempFolder(), 'tree');
     mkdirSync(join(root, 'folder'), { recursive: true });
