@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { Name } from '../core/name.ts';
 import { EntryKind, entryCode } from './entry-code.ts';
 import { Outbox, type TreeEvent } from './outbox.ts';
@@ -13,7 +13,7 @@ class Tree {
 
   constructor(maxInOrder: number) {
     this.shadow.isRootPresent = true;
-    this.outbox = new Outbox(this.shadow, () => true, maxInOrder);
+    this.outbox = new Outbox(this.shadow, () => true, maxInOrder, 0);
   }
 
   #directories(): Directory[] {
@@ -123,6 +123,7 @@ describe('Outbox', () => {
           actions.forEach(({ what, where, to, which, other, take }, i) => {
             if (i === heldUntil) tree.outbox.hold(false);
             tree.act(what, where, to, which, other);
+            tree.outbox.compact();
             for (const event of tree.outbox.take(take)) consumer.apply(event);
           });
           while (!tree.outbox.isEmpty) for (const event of tree.outbox.take(5)) consumer.apply(event);
@@ -152,5 +153,39 @@ describe('Outbox', () => {
     tree.outbox.confirm(tree.outbox.given);
     tree.act(3, 0, 0, 'b', 'c');
     expect(tree.outbox.take(10).map(({ type, path }) => `${type} ${path}`)).toEqual(['moved c']);
+  });
+
+  test('names that came and went while nobody took anything are forgotten', () => {
+    const tree = new Tree(0);
+    const count = 20_000;
+    for (let i = 0; i < count; i++) {
+      tree.act(0, 0, 0, `f${i}`, '');
+      tree.act(2, 0, 0, `f${i}`, '');
+    }
+    tree.act(0, 0, 0, 'left', '');
+    tree.outbox.compact();
+    const looks = vi.spyOn(tree.shadow, 'lookup');
+    expect(tree.outbox.take(10).map(({ type, path }) => `${type} ${path}`)).toEqual([
+      'created left',
+      'changed left',
+    ]);
+    expect(looks).toHaveBeenCalledTimes(1);
+  });
+
+  test('content that is gone before anyone looked is not told again for what has its name later', () => {
+    const tree = new Tree(1000);
+    tree.act(0, 0, 0, 'seen', '');
+    tree.outbox.take(10);
+    tree.outbox.confirm(tree.outbox.given);
+    tree.act(0, 0, 0, 'a', '');
+    tree.act(2, 0, 0, 'a', '');
+    tree.act(3, 0, 0, 'seen', 'a');
+    tree.act(3, 0, 0, 'a', 'b');
+    expect(tree.outbox.take(10).map(({ type, path }) => `${type} ${path}`)).toEqual([
+      'created a',
+      'deleted a',
+      'moved a',
+      'moved b',
+    ]);
   });
 });

@@ -21,6 +21,8 @@ export interface TreeEvent {
 
 /** So many events wait in their order before they are merged. */
 const defaultMaxInOrder = 8192;
+/** So many states are not worth a look at what of them is needed. */
+const defaultMinCompacted = 8192;
 
 /** What a consumer that has seen nothing of the backlog yet must be told of one path, and why. */
 interface PathState {
@@ -40,8 +42,11 @@ export class Outbox {
   readonly #shadow: Shadow;
   readonly #isTold: (path: ByteString, isDirectory: boolean) => boolean;
   readonly #maxInOrder: number;
+  readonly #minCompacted: number;
   #inOrder: TreeEvent[] = [];
   #states: Map<ByteString, PathState> | undefined;
+  /** When there are so many states, `compact` looks for some that are not needed. */
+  #compactAt: number;
   #rescans = new Map<string, TreeEvent>();
   #executions: TreeEvent[] = [];
   /** Being handed out; complete in itself, and older than everything above. */
@@ -63,10 +68,13 @@ export class Outbox {
     shadow: Shadow,
     isTold: (path: ByteString, isDirectory: boolean) => boolean,
     maxInOrder = defaultMaxInOrder,
+    minCompacted = defaultMinCompacted,
   ) {
     this.#shadow = shadow;
     this.#isTold = isTold;
     this.#maxInOrder = maxInOrder;
+    this.#minCompacted = minCompacted;
+    this.#compactAt = minCompacted;
   }
 
   get isEmpty(): boolean {
@@ -97,6 +105,7 @@ export class Outbox {
 
   add(event: TreeEvent): void {
     this.#append(event);
+    if (event.type === 'deleted') this.#unseen.delete(event.path);
     if (this.#states !== undefined) return;
     if (isContent(event)) this.#unseen.set(event.path, this.#added);
     else if (event.type === 'moved' && event.from !== undefined) this.#tellUnseenAgain(event, event.from);
@@ -128,6 +137,15 @@ export class Outbox {
     }
   }
 
+  /** Forgets names that came and went. To be called now and then, when the shadow shows all that was added. */
+  compact(): void {
+    if (this.#states === undefined || this.#states.size < this.#compactAt) return;
+    for (const [path, { before }] of this.#states) {
+      if (before === undefined && this.#shadow.lookup(path) === undefined) this.#states.delete(path);
+    }
+    this.#compactAt = Math.max(this.#minCompacted, 2 * this.#states.size);
+  }
+
   /** The next events, oldest first; [] when there are none. */
   take(max: number): TreeEvent[] {
     if (this.#left >= this.#leaving.length) this.#refill();
@@ -151,6 +169,7 @@ export class Outbox {
     }
     this.#leaving = this.#resolve(this.#states);
     this.#states = undefined;
+    this.#compactAt = this.#minCompacted;
     for (const event of this.#leaving) if (isContent(event)) this.#unseen.set(event.path, this.#added);
   }
 

@@ -11,6 +11,7 @@ import { type WatchEventType, watchEventTypes } from './event.ts';
 import type { FdList } from './fd-list.ts';
 import { pushFlat } from './flat-events.ts';
 import { InterestFilter } from './interest.ts';
+import type { Outbox } from './outbox.ts';
 import { TreeListing } from './tree-listing.ts';
 import { TreeWatch } from './tree-watch.ts';
 import { unwatchable } from './unwatchable.ts';
@@ -34,6 +35,14 @@ interface SessionTree {
   isRootOwed: boolean;
 }
 
+/** A page under way, and what counts once the consumer is done with it. */
+interface Page {
+  /** What each outbox has given out by then. */
+  readonly confirms: Map<Outbox, number>;
+  /** The outbox whose tree's initial listing it ends. */
+  readonly releases?: Outbox;
+}
+
 /** A request about a directory, or about names in one. */
 interface Target {
   readonly root: ByteString;
@@ -48,10 +57,12 @@ export class Session implements Disposable {
   readonly #post: (message: FromWatchThread) => void;
   readonly #wanted: ReadonlySet<WatchEventType>;
   readonly #trees: SessionTree[] = [];
-  /** What each page under way confirms once it is taken, the oldest first. */
-  readonly #underWay: (() => void)[] = [];
-  /** Of pages that were taken: what they confirm counts once all that the kernel had to tell by then has been read. */
-  readonly #toConfirm: (() => void)[] = [];
+  /** The oldest first. */
+  readonly #underWay: Page[] = [];
+  /** Pages that were taken: what they confirm counts once all that the kernel had to tell by then has been read. */
+  readonly #toConfirm: Page[] = [];
+  /** The tree that is asked first for the next page: the one after that which had the last. */
+  #nextTree = 0;
   #isSuspended = false;
 
   /** Watches everything that was asked for. Throws a FamError. */
@@ -120,17 +131,18 @@ export class Session implements Disposable {
     for (const { tree, executions } of this.#trees) {
       more = tree.turn() || more;
       for (const execution of executions?.read() ?? []) tellExecution(tree, execution);
+      tree.outbox.compact();
     }
     if (!more && this.#trees.every(({ tree }) => tree.isQuiet)) {
-      for (const confirm of this.#toConfirm.splice(0)) confirm();
+      for (const page of this.#toConfirm.splice(0)) confirm(page);
     }
     this.send();
     return more;
   }
 
   taken(): void {
-    const confirm = this.#underWay.shift();
-    if (confirm !== undefined) this.#toConfirm.push(confirm);
+    const page = this.#underWay.shift();
+    if (page !== undefined) this.#toConfirm.push(page);
     this.send();
   }
 
@@ -143,52 +155,70 @@ export class Session implements Disposable {
     this.send();
   }
 
-  /** Hands out what waits, as far as the consumer has room. */
+  /** Hands out what waits, as far as the consumer has room: a page of each tree in turn, lest a busy one starve the others. */
   send(): void {
     if (this.#isSuspended) return;
-    for (const entry of this.#trees) {
-      const { tree } = entry;
-      const root = tree.path;
-      while (this.#underWay.length < maxPagesUnderWay && entry.listing !== undefined) {
-        if (entry.isRootOwed) {
-          entry.isRootOwed = false;
-          if (this.#wanted.has('exists')) this.#sendOne(root, 'exists', () => {});
-          continue;
-        }
-        const directories = entry.listing.take();
-        if (directories.length === 0) {
-          entry.listing = undefined;
-          // Also where nobody wants to hear of it: what comes before it has been seen when it has.
-          this.#sendOne(root, 'endExist', () => tree.outbox.hold(false));
-        } else if (this.#wanted.has('exists')) {
-          this.#send({ type: 'listing', watch: this.#number, root, directories }, () => {});
-        }
-      }
-      while (
-        this.#underWay.length < maxPagesUnderWay &&
-        !tree.outbox.isEmpty &&
-        entry.listing === undefined
-      ) {
-        const events: FlatEvents = [];
-        for (const event of tree.outbox.take(maxEventsPerPage)) {
-          if (this.#wanted.has(event.type)) pushFlat(events, event);
-        }
-        const { given } = tree.outbox;
-        if (events.length > 0)
-          this.#send({ type: 'events', watch: this.#number, root, events }, () => tree.outbox.confirm(given));
-      }
+    while (this.#underWay.length < maxPagesUnderWay) {
+      const count = this.#trees.length;
+      const found = this.#trees.findIndex((_, i) => this.#hasPage((this.#nextTree + i) % count));
+      if (found < 0) return;
+      const at = (this.#nextTree + found) % count;
+      this.#nextTree = (at + 1) % count;
+      const entry = this.#trees[at];
+      if (entry?.listing !== undefined) this.#sendListing(entry, entry.listing);
+      else if (entry !== undefined) this.#sendEvents(entry.tree);
     }
   }
 
-  #sendOne(root: ByteString, type: 'exists' | 'endExist', taken: () => void): void {
-    const events: FlatEvents = [];
-    if (this.#wanted.has(type)) pushFlat(events, { type, path: '', kind: 'directory' });
-    this.#send({ type: 'events', watch: this.#number, root, events }, taken);
+  #hasPage(at: number): boolean {
+    const entry = this.#trees[at];
+    return entry !== undefined && (entry.listing !== undefined || !entry.tree.outbox.isEmpty);
   }
 
-  #send(page: FromWatchThread, taken: () => void): void {
-    this.#underWay.push(taken);
-    this.#post(page);
+  /** The root's own entry, or some directories, or the end of the listing. */
+  #sendListing(entry: SessionTree, listing: TreeListing): void {
+    const { outbox, path: root } = entry.tree;
+    if (entry.isRootOwed) {
+      entry.isRootOwed = false;
+      if (this.#wanted.has('exists')) this.#sendOne(root, 'exists', { confirms: new Map() });
+      return;
+    }
+    const directories = listing.take();
+    if (directories.length === 0) {
+      entry.listing = undefined;
+      // Also where nobody wants to hear of it: what comes before it has been seen when it has.
+      this.#sendOne(root, 'endExist', { confirms: new Map(), releases: outbox });
+    } else if (this.#wanted.has('exists')) {
+      this.#send({ type: 'listing', watch: this.#number, root, directories }, { confirms: new Map() });
+    }
+  }
+
+  #sendEvents({ outbox, path: root }: TreeWatch): void {
+    const events: FlatEvents = [];
+    for (const event of outbox.take(maxEventsPerPage)) {
+      if (this.#wanted.has(event.type)) pushFlat(events, event);
+    }
+    const { given } = outbox;
+    if (events.length > 0) {
+      const page = { confirms: new Map([[outbox, given]]) };
+      this.#send({ type: 'events', watch: this.#number, root, events }, page);
+      return;
+    }
+    // Nobody looks at anything for these; but what was handed out before may not have been looked at.
+    const before = this.#underWay.at(-1) ?? this.#toConfirm.at(-1);
+    if (before === undefined) outbox.confirm(given);
+    else before.confirms.set(outbox, given);
+  }
+
+  #sendOne(root: ByteString, type: 'exists' | 'endExist', page: Page): void {
+    const events: FlatEvents = [];
+    if (this.#wanted.has(type)) pushFlat(events, { type, path: '', kind: 'directory' });
+    this.#send({ type: 'events', watch: this.#number, root, events }, page);
+  }
+
+  #send(message: FromWatchThread, page: Page): void {
+    this.#underWay.push(page);
+    this.#post(message);
   }
 
   close(): void {
@@ -202,6 +232,11 @@ export class Session implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function confirm({ confirms, releases }: Page): void {
+  for (const [outbox, given] of confirms) outbox.confirm(given);
+  releases?.hold(false);
 }
 
 function tellExecution(tree: TreeWatch, execution: Execution | ExecutionsLost): void {
