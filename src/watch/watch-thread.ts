@@ -10,11 +10,17 @@ export type FromSession = Exclude<FromWatchThread, { readonly type: 'started' }>
 
 const wakeCount = new BigUint64Array([1n]);
 
+/** One listener of the process for all of them: Node.js takes the eleventh for a leak. */
+const running = new Set<WatchThread>();
+
+function endAll(): void {
+  for (const thread of running) thread.end();
+}
+
 /** Ends itself when its last watch has closed. */
 export class WatchThread {
   readonly #worker: Worker;
   readonly #listeners = new Map<WatchNumber, (message: FromSession) => void>();
-  readonly #onExit = (): void => this.#post({ type: 'end' });
   readonly #ended: () => void;
   #wakeFd: number | undefined;
   #last: WatchNumber = 0;
@@ -28,7 +34,13 @@ export class WatchThread {
     this.#worker.on('error', (error) => this.#failed(error));
     this.#worker.on('exit', () => this.#exited());
     // A thread that sleeps in a system call would keep process.exit from returning.
-    process.on('exit', this.#onExit);
+    if (running.size === 0) process.on('exit', endAll);
+    running.add(this);
+  }
+
+  /** It ends as soon as it can, whatever it watches. */
+  end(): void {
+    this.#post({ type: 'end' });
   }
 
   open(options: ThreadOptions, listener: (message: FromSession) => void): WatchNumber {
@@ -68,7 +80,7 @@ export class WatchThread {
     if (this.#listeners.size > 0 || this.#isEnding) return;
     this.#isEnding = true;
     this.#ended();
-    this.#post({ type: 'end' });
+    this.end();
   }
 
   #failed(error: Error): void {
@@ -80,7 +92,8 @@ export class WatchThread {
   }
 
   #exited(): void {
-    process.off('exit', this.#onExit);
+    running.delete(this);
+    if (running.size === 0) process.off('exit', endAll);
     if (this.#wakeFd !== undefined) closeSync(this.#wakeFd);
     this.#wakeFd = undefined;
     this.#ended();

@@ -2,11 +2,12 @@
 // a shadow of the tree; the consumer takes typed events at its own speed. May import wire, tree, kernel, runtime, core.
 // This file is its door.
 
-import { resolve } from 'node:path/posix';
+import { setMaxListeners } from 'node:events';
 import { FamError } from '../core/errors.ts';
-import { type ByteString, bytesOfText } from '../core/name.ts';
-import type { WatchEvent, WatchEventType, WatchNotice } from './event.ts';
+import { type WatchEvent, type WatchEventType, type WatchNotice, watchEventTypes } from './event.ts';
+import { EventIterator } from './event-iterator.ts';
 import { aboutPath, eventsOf } from './flat-events.ts';
+import { requestedPath } from './requested-path.ts';
 import type { ThreadOptions } from './watch-messages.ts';
 import { type FromSession, threadFor, type WatchThread } from './watch-thread.ts';
 
@@ -56,6 +57,7 @@ export interface WatchOptions {
 }
 
 const defaultSettleMs = 500;
+const monitors = ['fanotify', 'inotify'] as const;
 
 /** Called with each event; the next one comes when what it returns has settled. */
 export type WatchCallback = (event: WatchEvent) => void | Promise<void>;
@@ -64,7 +66,8 @@ export type WatchCallback = (event: WatchEvent) => void | Promise<void>;
  * Watches files and directories until it is closed, aborted, or left by its `for await`.
  *
  * One consumer: either `for await`, or `listen` with a callback. A consumer that is slower than the changes is told the last state of
- * each path. Throws, from the iteration and from `ready`, a FamError: SOURCE_MISSING, SOURCE_UNREADABLE, MONITOR_UNAVAILABLE.
+ * each path. Throws, from the iteration and from `ready`, a FamError: SOURCE_MISSING, SOURCE_UNREADABLE, MONITOR_UNAVAILABLE; at once
+ * USAGE for options that do not exist, and SOURCE_MISSING for a relative path where the working directory is gone.
  */
 export function watch(target: WatchTarget | readonly WatchTarget[], options: WatchOptions = {}): Watcher {
   return new Watcher(threadOptions(isList(target) ? target : [target], options), options);
@@ -79,12 +82,14 @@ function threadOptions(targets: readonly WatchTarget[], options: WatchOptions): 
   if (targets.length === 0) throw new FamError('USAGE', 'watch: no path was given');
   if (!(settleMs >= 0))
     throw new FamError('USAGE', `watch: settleMs must be a number of milliseconds: ${settleMs}`);
+  for (const type of options.events ?? []) mustBeOneOf('events', type, watchEventTypes);
+  if (options.monitor !== undefined) mustBeOneOf('monitor', options.monitor, monitors);
   return {
     requests: targets.map((target) => {
       const own: WatchRequest =
         typeof target === 'string' || target instanceof Uint8Array ? { path: target } : target;
       return {
-        path: absolute(own.path),
+        path: requestedPath(own.path),
         recursive: own.recursive ?? options.recursive ?? true,
         filter: listOf(own.filter ?? options.filter),
       };
@@ -98,16 +103,15 @@ function threadOptions(targets: readonly WatchTarget[], options: WatchOptions): 
   };
 }
 
+/** For callers without types. */
+function mustBeOneOf(option: string, given: string, valid: readonly string[]): void {
+  if (valid.includes(given)) return;
+  throw new FamError('USAGE', `watch: ${option}: unknown "${given}"; there are: ${valid.join(', ')}`);
+}
+
 function listOf(filter: string | readonly string[] | undefined): readonly string[] {
   if (filter === undefined) return [];
   return typeof filter === 'string' ? [filter] : filter;
-}
-
-function absolute(path: string | Uint8Array): ByteString {
-  const bytes = typeof path === 'string' ? bytesOfText(path) : Buffer.from(path).toString('latin1');
-  if (bytes === '' || bytes.includes('\0'))
-    throw new FamError('USAGE', 'watch: a path is not empty and holds no NUL');
-  return resolve(bytesOfText(process.cwd()), bytes);
 }
 
 type State = 'open' | 'closed';
@@ -128,10 +132,9 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
   /** Which monitors run and why, one for each watched directory. */
   #reasons: readonly string[] = [];
   readonly #pages: Iterator<WatchEvent>[] = [];
-  #wake: () => void = () => {};
+  #iterator: EventIterator | undefined;
   #failure: FamError | undefined;
   #state: State = 'open';
-  #hasConsumer = false;
 
   /** Use `watch`. */
   constructor(options: ThreadOptions, { signal, onProblem, onNotice }: WatchOptions) {
@@ -150,7 +153,11 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     this.#thread = threadFor(options);
     this.#number = this.#thread.open(options, (message) => this.#message(message));
     if (signal?.aborted === true) this.#end();
-    else signal?.addEventListener('abort', this.#onAbort, { once: true });
+    else if (signal !== undefined) {
+      // One may end any number of watches: Node.js would take the eleventh for a leak.
+      setMaxListeners(0, signal);
+      signal.addEventListener('abort', this.#onAbort, { once: true });
+    }
   }
 
   readonly #onAbort = (): void => this.#end();
@@ -160,24 +167,21 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     return this.#reasons;
   }
 
-  /** Events from now on, one after the other. The watch ends when the loop is left. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<WatchEvent, void> {
-    if (this.#hasConsumer) throw new FamError('USAGE', 'watch: it has a consumer already');
-    this.#hasConsumer = true;
-    try {
-      while (this.#state === 'open') {
-        const event = this.#next();
-        if (event !== undefined) yield event;
-        else if (this.#failure !== undefined) throw this.#failure;
-        else {
-          await new Promise<void>((wake) => {
-            this.#wake = wake;
-          });
-        }
-      }
-    } finally {
-      await this.close();
-    }
+  /** Events from now on, one after the other. The watch ends when the loop is left. Throws a FamError USAGE the second time. */
+  [Symbol.asyncIterator](): EventIterator {
+    if (this.#iterator !== undefined) throw new FamError('USAGE', 'watch: it has a consumer already');
+    const watcher = this;
+    this.#iterator = new EventIterator({
+      get isOpen() {
+        return watcher.#state === 'open';
+      },
+      get failure() {
+        return watcher.#failure;
+      },
+      take: () => this.#next(),
+      close: () => this.close(),
+    });
+    return this.#iterator;
   }
 
   /** The next event that is here. A page that was read to its end makes room for another one. */
@@ -225,7 +229,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     this.#pages.length = 0;
     if (this.#failure === undefined) this.#thread.send('close', this.#number);
     else this.#resolveClosing();
-    this.#wake();
+    this.#iterator?.wake();
   }
 
   #message(message: FromSession): void {
@@ -238,7 +242,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
       case 'listing':
         if (this.#state === 'closed') return;
         this.#pages.push(eventsOf(message));
-        this.#wake();
+        this.#iterator?.wake();
         return;
       case 'problem':
         this.#onProblem?.(Buffer.from(message.path, 'latin1').toString('utf8'), message.code);
@@ -253,7 +257,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
         this.#failure = new FamError(message.code, message.message, { retryable: message.retryable });
         this.#rejectReady(this.#failure);
         this.#resolveClosing();
-        this.#wake();
+        this.#iterator?.wake();
         return;
       case 'closed':
         this.#rejectReady(new FamError('INTERNAL', 'the watch was closed before it was ready'));
