@@ -28,6 +28,8 @@ export class CommandRunner {
   /** Changed names as byte strings, each with its last event. */
   #waiting = new Map<string, WatchEvent>();
   #running: Promise<number> | undefined;
+  /** Runs for what waits, one after the other. */
+  #draining: Promise<void> | undefined;
   #child: ChildProcess | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
@@ -48,7 +50,7 @@ export class CommandRunner {
     // The last one comes last.
     this.#waiting.delete(key);
     this.#waiting.set(key, event);
-    if (this.#restart || this.#running === undefined) {
+    if (this.#restart || this.#draining === undefined) {
       this.#timer ??= setTimeout(() => this.#start(), this.#isPerName ? 0 : gatherMs);
     }
   }
@@ -57,7 +59,7 @@ export class CommandRunner {
     this.#timer = undefined;
     if (this.#isStopped) return;
     if (this.#restart) void this.#startAgain();
-    else void this.#drain();
+    else void this.#drained();
   }
 
   async #startAgain(): Promise<void> {
@@ -66,12 +68,18 @@ export class CommandRunner {
     if (!this.#isStopped) this.#running = this.#run(events);
   }
 
+  #drained(): Promise<void> {
+    this.#draining ??= this.#drain();
+    return this.#draining;
+  }
+
   async #drain(): Promise<void> {
     while (this.#waiting.size > 0 && !this.#isStopped) {
       this.#running = this.#run(this.#take(this.#isPerName ? 1 : Infinity));
       await this.#running;
       this.#running = undefined;
     }
+    this.#draining = undefined;
   }
 
   #take(max: number): WatchEvent[] {
@@ -126,7 +134,7 @@ export class CommandRunner {
       this.#timer = undefined;
     }
     await this.#running;
-    await this.#drain();
+    await this.#drained();
     return this.#lastExit;
   }
 
