@@ -110,7 +110,7 @@ program
   )
   .argument('[src]', 'the source of the mirror')
   .option('--state <dir>', 'its state folder')
-  .option('--timeout <seconds>', 'give up after this long, exit code 40', '60')
+  .option('--timeout <seconds>', 'give up after this long (a day at most), exit code 40', '60')
   .action(async (source: string | undefined, options: object) => {
     const { waitCommand } = await import('./wait.ts');
     await waitCommand(source, options);

@@ -5,15 +5,19 @@ import { askWait } from '../control/client.ts';
 import { FamError } from '../core/errors.ts';
 import { chooseState } from './state-option.ts';
 
+/** As much as a mirror may be asked for (control/server.ts): a day. */
+const longestWaitS = 86_400;
+
 const waitOptions = z.object({
   state: z.optional(z.string()),
-  timeout: z.coerce.number().check(z.nonnegative()),
+  timeout: z.coerce.number().check(z.nonnegative(), z.maximum(longestWaitS)),
 });
 
 /** Exit 0 when everything is there; TIMEOUT names who is not. @throws FamError */
 export async function waitCommand(source: string | undefined, given: object): Promise<void> {
   const parsed = waitOptions.safeParse(given);
-  if (!parsed.success) throw new FamError('USAGE', '--timeout takes a number of seconds');
+  if (!parsed.success)
+    throw new FamError('USAGE', `--timeout takes a number of seconds, ${longestWaitS} (a day) at most`);
   const { state, timeout } = parsed.data;
   const result = await askWait(chooseState(source, state), timeout * 1000);
   if (result.reached) return;

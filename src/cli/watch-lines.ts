@@ -1,6 +1,6 @@
 // How `fam watch` prints an event: a line for people, or a JSON object for programs.
 
-import { displayBytes } from '../core/name.ts';
+import { bytesOfText, displayBytes } from '../core/name.ts';
 import type { WatchEvent } from '../watch/event.ts';
 
 /** One object a line; the names are part of the command's interface (docs/watch/command.md). */
@@ -35,9 +35,16 @@ const longestType = 'attributes'.length;
 function byWhom(event: WatchEvent): string {
   if (event.type === 'rescan') return `  (${event.why})`;
   if (!('pid' in event)) return '';
-  return event.command === undefined ? `  by ${event.pid}` : `  by ${event.command} (${event.pid})`;
+  return event.command === undefined
+    ? `  by ${event.pid}`
+    : `  by ${displayText(event.command)} (${event.pid})`;
 }
 
 function displayPath(path: string, bytes: Uint8Array | undefined): string {
-  return displayBytes(Buffer.from(bytes ?? Buffer.from(path, 'utf8')).toString('latin1'));
+  return bytes === undefined ? displayText(path) : displayBytes(Buffer.from(bytes).toString('latin1'));
+}
+
+/** On one line, and without anything that a terminal would obey. */
+export function displayText(text: string): string {
+  return displayBytes(bytesOfText(text));
 }

@@ -6,8 +6,13 @@ import { FamError } from '../core/errors.ts';
 import { openLog } from '../runtime/log.ts';
 import { type WatchEvent, type WatchEventType, watchEventTypes } from '../watch/event.ts';
 import { watch } from '../watch/watch.ts';
+import { argumentBytes } from './argument-bytes.ts';
+import { longTimeout } from './long-timeout.ts';
 import { CommandRunner } from './watch-command-runner.ts';
-import { jsonLine, textLine } from './watch-lines.ts';
+import { displayText, jsonLine, textLine } from './watch-lines.ts';
+
+/** How long, once it is to end, the reader of stdout has for what was printed. */
+const readerGraceMs = 1000;
 
 const watchOptions = z.object({
   json: z._default(z.boolean(), false),
@@ -41,7 +46,7 @@ export async function watchCommand(paths: string[], given: object): Promise<void
   // `fam watch | head -1`: nobody reads on.
   process.stdout.on('error', onSignal);
   let isReady = false;
-  const watcher = watch(paths, {
+  const watcher = watch(argumentBytes(paths), {
     recursive: options.recursive,
     filter: options.filter,
     events: eventTypes(options.events),
@@ -51,7 +56,8 @@ export async function watchCommand(paths: string[], given: object): Promise<void
     ...(options.settle === undefined ? {} : { settleMs: options.settle }),
     ...(options.monitor === undefined ? {} : { monitor: options.monitor }),
     signal: stop.signal,
-    onProblem: (path, code) => log.warn({ event: 'problem', path, code }, `${path} is not watched: ${code}`),
+    onProblem: (path, code) =>
+      log.warn({ event: 'problem', path, code }, `${displayText(path)} is not watched: ${code}`),
     onNotice: ({ code, path, message }) => {
       if (code === 'unreported') log.warn({ event: code, path }, message);
       // Until it watches these are among the reasons.
@@ -78,19 +84,18 @@ export async function watchCommand(paths: string[], given: object): Promise<void
             log.warn({ event: 'command-failed', code }, `${options.exec}: ended with code ${code}`),
         });
   let isTimeUp = false;
-  const timer =
-    options.timeout === undefined
-      ? undefined
-      : setTimeout(() => {
-          isTimeUp = true;
-          stop.abort();
-        }, options.timeout * 1000);
+  const onTimeUp = (): void => {
+    isTimeUp = true;
+    stop.abort();
+  };
+  const cancelTimeout =
+    options.timeout === undefined ? () => {} : longTimeout(onTimeUp, options.timeout * 1000);
   try {
     for await (const event of watcher) {
       if (runner !== undefined) {
         if (isForCommand(event, options)) runner.changed(event);
         else continue;
-      } else await print(options.json ? jsonLine(event) : textLine(event, new Date()));
+      } else await print(options.json ? jsonLine(event) : textLine(event, new Date()), stop.signal);
       if (options.once && event.type !== 'exists' && event.type !== 'endExist') {
         isTimeUp = false;
         if (runner !== undefined) process.exitCode = await runner.idle();
@@ -98,8 +103,10 @@ export async function watchCommand(paths: string[], given: object): Promise<void
       }
     }
   } finally {
-    clearTimeout(timer);
+    cancelTimeout();
     await runner?.stop();
+    // Node.js would wait for as long as the reader of what was printed stands still.
+    if (stop.signal.aborted) setTimeout(() => process.exit(), readerGraceMs).unref();
     process.off('SIGINT', onSignal);
     process.off('SIGTERM', onSignal);
   }
@@ -140,6 +147,7 @@ function isForCommand(event: WatchEvent, options: Options): boolean {
   return !(event.type === 'created' && event.kind === 'file');
 }
 
-async function print(line: string): Promise<void> {
-  if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain').catch(() => {});
+/** Resolves when the reader keeps up, or nobody is interested any more. */
+async function print(line: string, signal: AbortSignal): Promise<void> {
+  if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain', { signal }).catch(() => {});
 }

@@ -137,6 +137,19 @@ describe('fam watch', () => {
     });
   });
 
+  test('a timeout of a month does not give up at once', async () => {
+    const root = tempFolder();
+    const child = await famWatch([root, '--once', '--timeout', '2592000']);
+    writeFileSync(join(root, 'a'), '');
+    expect(await child.exited).toEqual({ code: 0, signal: null });
+    expect(child.stderr).not.toContain('TimeoutOverflowWarning');
+  });
+
+  test('fam wait names the longest time that it takes', async () => {
+    const result = await runFam(['wait', '--timeout', '2592000']);
+    expect(result).toMatchObject({ code: 2, stderr: expect.stringContaining('86400 (a day) at most') });
+  });
+
   test.each([
     [['--events', 'nonsense'], 2, 'unknown event "nonsense"'],
     [['--timeout', '3'], 2, '--timeout needs --once'],
@@ -244,6 +257,41 @@ describe('fam watch', () => {
   test('SIGINT ends it with code 0', async () => {
     const child = await famWatch([tempFolder()]);
     expect(await child.stop('SIGINT')).toEqual({ code: 0, signal: null });
+  });
+
+  test.each([
+    ['SIGTERM ends it with code 0', [], 0],
+    ['--once --timeout ends it with code 40', ['--once', '--timeout', '1', '--events', 'deleted,exists'], 40],
+  ])('%s while the reader of its output stands still', async (_, args, code) => {
+    const root = tempFolder();
+    for (let i = 0; i < 5000; i++) writeFileSync(join(root, `file-${i}`), '');
+    // The reader: a pipe that this shell holds open, and does not read.
+    const script = 'mkfifo "$0/pipe"; exec 3<>"$0/pipe"; echo $$; exec "$@" >"$0/pipe"';
+    const famWatch = [
+      process.execPath,
+      famCommand,
+      'watch',
+      root,
+      '--json',
+      '--initial',
+      '--log-format',
+      'text',
+    ];
+    const child = new Child('sh', ['-c', script, tempFolder(), ...famWatch, ...args]);
+    await waitFor(() => child.stderr.includes('watching '), { describe: () => child.stderr });
+    if (code === 0) child.signal('SIGTERM');
+    expect(await child.exited).toEqual({ code, signal: null });
+  });
+
+  test('a name that is not UTF-8 can be asked for', async () => {
+    const root = tempFolder();
+    const script = '"$0" "$1" watch "$2"/$(printf "caf\\351") --once --json --log-format text';
+    const child = new Child('sh', ['-c', script, process.execPath, famCommand, root]);
+    await waitFor(() => child.stderr.includes('watching '), { describe: () => child.stderr });
+    const name = Buffer.from(`${root}/caf\xe9`, 'latin1');
+    writeFileSync(name, '');
+    expect(await child.exited).toEqual({ code: 0, signal: null });
+    expect(objects(child)).toMatchObject([{ event: 'created', pathBase64: name.toString('base64') }]);
   });
 
   test('--exec with $FAM_PATH runs once for each name, bytes and newlines included', async () => {
