@@ -62,3 +62,12 @@ test('what nobody wants to hear of need not be taken before it counts as seen', 
   turn();
   expect(sent).toEqual([[`moved ${root}/b`]]);
 });
+
+test('each file that was asked for has an end of its listing, under its own name', () => {
+  const root = tempFolder();
+  const paths = ['a', 'b'].map((name) => join(root, name));
+  writeFileSync(join(root, 'a'), '');
+  const { sent, turn } = sessionOf(paths, { initial: true, events: ['endExist'] });
+  turn();
+  expect(sent).toEqual([paths.map((path) => `endExist ${path}`)]);
+});

@@ -33,6 +33,8 @@ interface SessionTree {
   listing: TreeListing | undefined;
   /** The root's own `exists` has not been sent. */
   isRootOwed: boolean;
+  /** What was asked for, relative to the root: '' or names in it. Each gets its `endExist`. */
+  readonly requested: readonly ByteString[];
 }
 
 /** A page under way, and what counts once the consumer is done with it. */
@@ -99,7 +101,7 @@ export class Session implements Disposable {
       onProblem: (path, code) => this.#post({ type: 'problem', watch: this.#number, path, code }),
     });
     const executions = this.#options.executions ? new Executions(root) : undefined;
-    this.#trees.push({ tree, executions, listing: undefined, isRootOwed: false });
+    this.#trees.push({ tree, executions, listing: undefined, isRootOwed: false, requested: names ?? [''] });
     tree.start();
     const last = this.#trees.at(-1);
     if (this.#options.initial && last !== undefined) {
@@ -180,14 +182,14 @@ export class Session implements Disposable {
     const { outbox, path: root } = entry.tree;
     if (entry.isRootOwed) {
       entry.isRootOwed = false;
-      if (this.#wanted.has('exists')) this.#sendOne(root, 'exists', { confirms: new Map() });
+      if (this.#wanted.has('exists')) this.#sendEach('exists', entry, { confirms: new Map() });
       return;
     }
     const directories = listing.take();
     if (directories.length === 0) {
       entry.listing = undefined;
       // Also where nobody wants to hear of it: what comes before it has been seen when it has.
-      this.#sendOne(root, 'endExist', { confirms: new Map(), releases: outbox });
+      this.#sendEach('endExist', entry, { confirms: new Map(), releases: outbox });
     } else if (this.#wanted.has('exists')) {
       this.#send({ type: 'listing', watch: this.#number, root, directories }, { confirms: new Map() });
     }
@@ -210,10 +212,12 @@ export class Session implements Disposable {
     else before.confirms.set(outbox, given);
   }
 
-  #sendOne(root: ByteString, type: 'exists' | 'endExist', page: Page): void {
+  /** One event for each path that was asked for. */
+  #sendEach(type: 'exists' | 'endExist', { tree, requested }: SessionTree, page: Page): void {
     const events: FlatEvents = [];
-    if (this.#wanted.has(type)) pushFlat(events, { type, path: '', kind: 'directory' });
-    this.#send({ type: 'events', watch: this.#number, root, events }, page);
+    if (this.#wanted.has(type))
+      for (const path of requested) pushFlat(events, { type, path, kind: 'directory' });
+    this.#send({ type: 'events', watch: this.#number, root: tree.path, events }, page);
   }
 
   #send(message: FromWatchThread, page: Page): void {
