@@ -126,7 +126,7 @@ export class Executions implements Disposable {
       const length = syscall3(nr.read, this.#group, this.#address, bufferBytes);
       if (length === -EAGAIN) break;
       // The kernel has dropped the event for which it had no descriptor.
-      if (length === -EMFILE) out.push({ type: 'lost' });
+      if (length === -EMFILE) lose(out);
       else this.#decode(check(length, 'read executions'), out);
     }
     for (const pidfd of this.#ended.wait(0)) this.#stop(pidfd, out);
@@ -144,7 +144,7 @@ export class Executions implements Disposable {
       for (let record = at + 24; record < at + eventLength; record += this.#buffer.readUInt16LE(record + 2)) {
         if (this.#buffer[record] === infoPidfd) pidfd = this.#buffer.readInt32LE(record + 4);
       }
-      if ((mask & FAN_Q_OVERFLOW) !== 0) out.push({ type: 'lost' });
+      if ((mask & FAN_Q_OVERFLOW) !== 0) lose(out);
       if (fd >= 0) {
         const path = readlinkat(AT_FDCWD, procPath(fd));
         close(fd);
@@ -201,6 +201,11 @@ export class Executions implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** Once for all that is lost in a row. */
+function lose(out: (Execution | ExecutionsLost)[]): void {
+  if (out.at(-1)?.type !== 'lost') out.push({ type: 'lost' });
 }
 
 /** What the kernel meant (fanotify_init(2), fanotify_mark(2)), and what to do about it. */

@@ -2,7 +2,7 @@
 
 import { lstatSync, readlinkSync, realpathSync } from 'node:fs';
 import { codeOf, FamError } from '../core/errors.ts';
-import { type ByteString, bytesOfText } from '../core/name.ts';
+import { type ByteString, bytesOfText, displayBytes } from '../core/name.ts';
 
 /** Absolute, without `.` and `..`. Throws a FamError: USAGE, or SOURCE_MISSING where the working directory is gone. */
 export function requestedPath(path: string | Uint8Array): ByteString {
@@ -26,7 +26,7 @@ function workingDirectory(path: ByteString): ByteString {
     return cwd === '/' ? '' : bytesOfText(cwd);
   } catch (cause) {
     if (codeOf(cause) !== 'ENOENT') throw cause;
-    const message = `cannot watch ${path}: the working directory has been deleted`;
+    const message = `cannot watch ${displayBytes(path)}: the working directory has been deleted`;
     throw new FamError('SOURCE_MISSING', message, { cause });
   }
 }
