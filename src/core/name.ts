@@ -70,7 +70,7 @@ export function displayBytes(bytes: ByteString): string {
   for (const char of source) {
     const c = char.codePointAt(0) ?? 0;
     if (c === 0x0a) out += '\\n';
-    else if (c < 0x20 || c === 0x7f || (text === undefined && c > 0x7f)) {
+    else if (c < 0x20 || (c >= 0x7f && c < 0xa0) || (text === undefined && c > 0x7f)) {
       out += `\\x${c.toString(16).padStart(2, '0')}`;
     } else if (c === 0x5c) out += '\\\\';
     else out += char;
