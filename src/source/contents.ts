@@ -370,6 +370,11 @@ function xattrsBy(
   return xattrs;
 }
 
+/** Nothing has changed in it between its recording and its opening: the change time never goes back (I3). */
+export function isAsRecorded({ attributes, ctimeS, ctimeNs }: OpenContent, record: InodeRecord): boolean {
+  return unchanged(record, { ...attributes, ctimeS, ctimeNs });
+}
+
 function unchanged(before: FileState, after: FileState): boolean {
   return (
     before.size === after.size &&

@@ -9,7 +9,7 @@ import type { InodeRecord } from '../tree/records.ts';
 import { type Base, type Digests, digestKeyBytes, type ToAgent } from '../wire/messages.ts';
 import { type BatchBuilder, unstableRetryMs } from './batch-builder.ts';
 import type { BlockLedger } from './block-ledger.ts';
-import type { Contents } from './contents.ts';
+import { type Contents, isAsRecorded } from './contents.ts';
 import type { InFlight } from './in-flight.ts';
 import { Missing } from './missing.ts';
 import type { Owed, OwedContents } from './owed.ts';
@@ -175,6 +175,8 @@ export class Streams {
     }
     owed.missing = undefined;
     this.#owed.waitFor(owed, 'turn');
+    // What the replica has staged of this version was read when the file was as it is recorded, or not long before.
+    if (!isAsRecorded(opened.content, record)) owed.offset = 0;
     const transfer = new Transfer(this.#contents, this.#ledger, {
       id: owed.id,
       contentSeq: record.contentSeq,

@@ -250,6 +250,28 @@ describe('a transfer that breaks', () => {
   });
 
   test.each([
+    ['what has been sent already', 2, 1],
+    ['all of it', 0, 8],
+  ])(
+    'begins anew when the file was written to in between, in %s, and nobody has recorded that yet',
+    (_, atMiB, sizeMiB) => {
+      const pair = makePair();
+      fs.writeFileSync(join(pair.source, 'small'), 'x');
+      sync(pair);
+      fs.writeFileSync(big(pair), randomBytes(8 * MiB));
+      pair.record();
+      expect(() => pair.connect({ onPiece: killAt(16) })).toThrow(Killed);
+      writeAt(big(pair), atMiB * MiB, randomBytes(sizeMiB * MiB));
+      const written = fs.readFileSync(big(pair));
+      expect(pair.connect().problems).toEqual([]);
+      expect(fs.readFileSync(big(pair, 'replica')).equals(written)).toBe(true);
+      sync(pair);
+      expect(fs.readFileSync(big(pair, 'replica')).equals(written)).toBe(true);
+      expectEqual(pair);
+    },
+  );
+
+  test.each([
     ['shorter', (path: string) => fs.truncateSync(path, 10 * MiB)],
     ['longer', (path: string) => fs.appendFileSync(path, randomBytes(MiB))],
     ['rewritten', (path: string) => writeAt(path, 0, randomBytes(40 * MiB))],
