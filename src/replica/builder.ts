@@ -2,7 +2,7 @@
 
 import { type Attributes, type InodeId, Kind, type Seq } from '../core/attributes.ts';
 import type { Content } from '../core/change.ts';
-import { EEXIST, ENOENT, RENAME_NOREPLACE, renameat2, unlinkat } from '../kernel/sys.ts';
+import { EEXIST, EFBIG, ENOENT, RENAME_NOREPLACE, renameat2, unlinkat } from '../kernel/sys.ts';
 import type { Failures } from './failures.ts';
 import type { Home } from './home.ts';
 import { discard } from './limbo.ts';
@@ -59,6 +59,8 @@ export class Builder {
     if (staged === undefined && attributes.size === 0)
       return this.#maker.file(at.dirfd, at.name, attributes, noBytes);
     if (staged === undefined) {
+      // It would not fit the next time either.
+      if (this.#streams.isTooLong(id, contentSeq)) return -EFBIG;
       this.#failures.lose(id);
       return -ENOENT;
     }

@@ -6,6 +6,7 @@ import type { Ids } from '../core/plan-operation.ts';
 import {
   check,
   close,
+  EFBIG,
   ENOENT,
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
@@ -29,6 +30,8 @@ interface Staged {
   readonly contentSeq: Seq;
   received: number;
   fd: number;
+  /** The file system has no files that are so long: this version is not to be had. */
+  isTooLong: boolean;
 }
 
 /** More streams at once than sources send; the least recently written one is closed, not lost. */
@@ -48,7 +51,12 @@ export class StagedStreams {
       if (id === undefined || contentSeq === undefined) return;
       const file = openat(stagingFd, name, O_RDONLY | O_NOFOLLOW);
       if (file >= 0 && fstat(file, stat) === 0 && stat.isFile) {
-        this.#staged.set(Number(id), { contentSeq: Number(contentSeq), received: stat.size, fd: -1 });
+        this.#staged.set(Number(id), {
+          contentSeq: Number(contentSeq),
+          received: stat.size,
+          fd: -1,
+          isTooLong: false,
+        });
       }
       if (file >= 0) close(file);
     });
@@ -70,6 +78,12 @@ export class StagedStreams {
     return fileName(id, contentSeq);
   }
 
+  /** That version came, and is longer than any file can be here. */
+  isTooLong(id: InodeId, contentSeq: Seq): boolean {
+    const staged = this.#staged.get(id);
+    return staged?.contentSeq === contentSeq && staged.isTooLong;
+  }
+
   /**
    * @param copy copies what the piece says from its base into the descriptor: 0 or -errno
    * @returns 0 or -errno; a piece that does not continue what is here is dropped (the source starts over)
@@ -78,10 +92,10 @@ export class StagedStreams {
     let staged = this.#staged.get(piece.id);
     if (staged === undefined || staged.contentSeq !== piece.contentSeq || piece.offset === 0) {
       this.discard(piece.id);
-      staged = { contentSeq: piece.contentSeq, received: 0, fd: -1 };
+      staged = { contentSeq: piece.contentSeq, received: 0, fd: -1, isTooLong: false };
       this.#staged.set(piece.id, staged);
     }
-    if (piece.offset !== staged.received) return 0;
+    if (piece.offset !== staged.received || staged.isTooLong) return 0;
     const fd = this.#open(piece.id, staged);
     if (fd < 0) return fd;
     const end = piece.offset + piece.hole + piece.copy + piece.bytes.length;
@@ -92,6 +106,11 @@ export class StagedStreams {
       if (result === 0) fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, piece.offset, piece.hole);
     } else if (piece.copy > 0) result = copy(fd);
     else result = writeAll(fd, piece.bytes, 0, piece.bytes.length, piece.offset);
+    // The path's problem, for whoever is to place it: what else comes by this link can be written.
+    if (result === -EFBIG) {
+      staged.isTooLong = true;
+      return 0;
+    }
     if (result < 0) return result;
     staged.received = end;
     if (piece.last) this.#close(staged);

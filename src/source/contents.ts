@@ -47,8 +47,8 @@ export interface OpenContent {
   readonly attributes: Attributes;
   readonly ctimeS: number;
   readonly ctimeNs: number;
-  /** Some of it is a hole. */
-  readonly sparse: boolean;
+  /** What it takes on disk; less than its size: some of it is a hole. */
+  readonly allocatedBytes: number;
 }
 
 /** Data, or the length of a hole. */
@@ -67,6 +67,9 @@ const arenaBytes = batchTargetBytes + 2 * inlineMaxBytes;
 
 /** What one inode may have of extended attributes: a frame has to hold them. XFS and btrfs would let a user set more. */
 const maxXattrBytes = 4 * 1024 * 1024;
+
+/** A longer file (all but a little of it is a hole) cannot be told of. */
+const maxSize = Number.MAX_SAFE_INTEGER;
 
 const noBytes = new Uint8Array(0);
 
@@ -156,6 +159,10 @@ export class Contents {
       sys.close(fd);
       return this.#problem(record, 'read', failed);
     }
+    if (stat.size > maxSize) {
+      sys.close(fd);
+      return this.#problem(record, 'read', -sys.EFBIG);
+    }
     if (isUploaded ? hasWriter(fd) === true : isUnfinished(fd, stat, record)) {
       sys.close(fd);
       return { kind: 'unfinished' };
@@ -165,7 +172,7 @@ export class Contents {
       attributes: this.#attributes(stat, record, fd),
       ctimeS: stat.ctimeS,
       ctimeNs: stat.ctimeNs,
-      sparse: stat.blocks * 512 < stat.size,
+      allocatedBytes: stat.blocks * 512,
     };
     return { kind: 'open', content };
   }
@@ -195,7 +202,7 @@ export class Contents {
 
   /** Where the next data is, at or after `offset`; the size where none follows. */
   dataFrom(content: OpenContent, offset: number): number {
-    if (!content.sparse) return offset;
+    if (!isSparse(content)) return offset;
     const { size } = content.attributes;
     const data = sys.lseek(content.fd, offset, sys.SEEK_DATA);
     // ENXIO: no data up to the end of the file.
@@ -205,7 +212,7 @@ export class Contents {
   /** Where the next hole is, at or after `offset`, which is data; the size where none follows. */
   holeFrom(content: OpenContent, offset: number): number {
     const { size } = content.attributes;
-    if (!content.sparse) return size;
+    if (!isSparse(content)) return size;
     const hole = sys.lseek(content.fd, offset, sys.SEEK_HOLE);
     // RACE: a hole may have been made here since `dataFrom` looked: then zeros are sent as data.
     return hole > offset ? Math.min(hole, size) : size;
@@ -343,6 +350,10 @@ export class Contents {
   }
 }
 
+function isSparse({ attributes, allocatedBytes }: OpenContent): boolean {
+  return allocatedBytes < attributes.size;
+}
+
 /** It is being written anew, and whoever does that has not closed it yet: no content that anybody should see (I2). */
 function isUnfinished(fd: number, now: FileState, whole: Pick<Attributes, 'size'>): boolean {
   return isBegunAnew(now.size, whole.size) && hasWriter(fd) === true;
@@ -391,7 +402,7 @@ function attributesOnly(record: InodeRecord): Attributes {
     mode: record.mode,
     uid: record.uid,
     gid: record.gid,
-    size: record.kind === Kind.file ? record.size : 0,
+    size: record.kind === Kind.file ? Math.min(record.size, maxSize) : 0,
     mtimeS: record.mtimeS,
     mtimeNs: record.mtimeNs,
     rdevMajor: record.rdevMajor,

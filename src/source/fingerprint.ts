@@ -1,25 +1,37 @@
-// What blocks of a content hold, block by block from its beginning. Memory: 16 bytes for each mebibyte.
+// What blocks of a content hold, block by block from its beginning. Memory: 16 bytes for each mebibyte that is known.
 
 import { FamError } from '../core/errors.ts';
 import { KeyedDigest } from '../runtime/keyed-digest.ts';
 import { blockBytes, digestBytes } from '../wire/messages.ts';
 import type { Contents, OpenContent } from './contents.ts';
 
+const leastRoomBytes = 1024;
+/** Nobody compares more: the digests of so much are 16 MiB. */
+const maxBytes = 1024 ** 4;
+/** Anybody can make a file longer than this of almost nothing: such a one needs some data to be worth its digests (I10). */
+const mayBeHolesBytes = 16 * 1024 ** 3;
+const leastDataShare = 1 / 256;
+
+/** Whether what differs in a content of this size is looked for by digests. Where it is not, all of its data is sent, and no hole. */
+export function isComparable(size: number, allocatedBytes = size): boolean {
+  return size <= maxBytes && (size <= mayBeHolesBytes || allocatedBytes >= size * leastDataShare);
+}
+
 export class Fingerprint {
   readonly key: Uint8Array;
   readonly size: number;
-  readonly #digests: Buffer;
+  /** Of the known blocks, and room for more. */
+  #digests = Buffer.alloc(0);
   #known = 0;
   #zeros: Buffer | undefined;
 
   constructor(key: Uint8Array, size: number) {
     this.key = key;
     this.size = size;
-    this.#digests = Buffer.alloc(Math.ceil(size / blockBytes) * digestBytes);
   }
 
   get blocks(): number {
-    return this.#digests.length / digestBytes;
+    return Math.ceil(this.size / blockBytes);
   }
 
   /** Blocks from the beginning that are known. */
@@ -31,11 +43,12 @@ export class Fingerprint {
     return this.#known === this.blocks;
   }
 
-  /** All digests; those of unknown blocks are zero. */
+  /** Of all blocks that are known. */
   get digests(): Uint8Array {
-    return this.#digests;
+    return this.#digests.subarray(0, this.#known * digestBytes);
   }
 
+  /** Of a block that is known. */
   at(block: number): Buffer {
     return this.#digests.subarray(block * digestBytes, (block + 1) * digestBytes);
   }
@@ -43,14 +56,22 @@ export class Fingerprint {
   /** Adds the digests of the blocks from `block` on, which is the first one that is not known. */
   add(block: number, digests: Uint8Array): void {
     const end = block * digestBytes + digests.length;
-    if (block !== this.#known || end > this.#digests.length || digests.length % digestBytes !== 0) {
+    if (block !== this.#known || end > this.blocks * digestBytes || digests.length % digestBytes !== 0) {
       throw new FamError(
         'INTERNAL',
         `digests of block ${block} came for a fingerprint that knows ${this.#known}`,
       );
     }
+    if (end > this.#digests.length) this.#grow(end);
     this.#digests.set(digests, this.#known * digestBytes);
     this.#known += digests.length / digestBytes;
+  }
+
+  #grow(needed: number): void {
+    const room = Math.max(needed, 2 * this.#digests.length, leastRoomBytes);
+    const larger = Buffer.alloc(Math.min(room, this.blocks * digestBytes));
+    larger.set(this.digests);
+    this.#digests = larger;
   }
 
   /** The digest of a whole block of zeros. */
@@ -62,10 +83,10 @@ export class Fingerprint {
     return this.#zeros;
   }
 
-  /** A name for the whole content. */
+  /** A name for the whole content, all of which is known. */
   version(): Buffer {
     const digest = new KeyedDigest(this.key);
-    digest.update(this.#digests);
+    digest.update(this.digests);
     const size = Buffer.alloc(8);
     size.writeBigUInt64BE(BigInt(this.size));
     digest.update(size);

@@ -12,7 +12,7 @@ import { inlineMaxBytes, type ReplicaState, type ToAgent, type ToSource } from '
 import { linkOver } from '../wire/pipe-link.ts';
 import { ReaderThread, type SessionEnd } from './reader-thread.ts';
 import { ReadingTurn } from './reading-turn.ts';
-import type { SessionEvent } from './session.ts';
+import type { SessionEvent, SessionOptions } from './session.ts';
 import { TreeThread } from './tree-thread.ts';
 
 /** A replica without a disk: keeps names and contents as the messages say, and acks at once. */
@@ -40,13 +40,13 @@ class PaperReplica {
     this.#empty = empty;
   }
 
-  connect(): void {
+  connect(options: Partial<SessionOptions> = {}): void {
     const [inputFd, theirOutputFd] = pair();
     const [outputFd, theirInputFd] = pair();
     this.#link = linkOver({ inputFd: theirInputFd, outputFd: theirOutputFd, received: new Uint8Array() });
     this.#link.onFrame = (frame) => this.#receive(frame);
     this.#session = this.#reader.attach(
-      { version: 'test', init: false, durability: 'none', hotFileMaxDelayMs: 2000 },
+      { version: 'test', init: false, durability: 'none', hotFileMaxDelayMs: 2000, ...options },
       { inputFd, outputFd, received: new Uint8Array() },
       {
         event: (event) => this.events.push(event),
@@ -288,4 +288,23 @@ test('ReaderThread tells an agent that goes from one that says what cannot be sa
   const { how, error } = await odd.ended;
   expect(how).toBe('cut');
   expect(error).toMatchObject({ code: 'PROTOCOL', retryable: false });
+});
+
+test('ReaderThread ends the one session in which something happens that nobody has thought of', async () => {
+  const other = new PaperReplica(reader, null, true);
+  other.connect();
+  await until(() => other.messages.some((message) => message.type === 'reconciled'));
+
+  const odd = new PaperReplica(reader, null, true);
+  // Nobody can write this down.
+  const endless: unknown[] = [];
+  endless.push(endless);
+  odd.connect({ version: endless as never });
+  const { how, error } = await odd.ended;
+  expect(how).toBe('cut');
+  expect(error).toMatchObject({ code: 'INTERNAL', retryable: true });
+  expect(error?.message).toMatch(/^internal error: .*Error: .*\n +at /);
+
+  writeFileSync(join(root, 'page'), 'two');
+  await until(() => other.contentAt('page') === 'two');
 });

@@ -104,12 +104,18 @@ function told(error: Error | undefined): Extract<FromReader, { type: 'ended' }>[
   return { code: error.code, message: error.message, retryable: error.retryable };
 }
 
+/** A defect, or no memory: it may have to do with one replica or with what that one is sent, and must not end the others' sessions. */
+function asSessionError(error: unknown): FamError {
+  if (error instanceof FamError) return error;
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return new FamError('INTERNAL', `internal error: ${text}`, { cause: error, retryable: true });
+}
+
 function guarded(served: Served, act: () => boolean): boolean {
   try {
     return act();
   } catch (error) {
-    if (!(error instanceof FamError)) throw error;
-    cut(served, error);
+    cut(served, asSessionError(error));
     return false;
   }
 }

@@ -22,7 +22,7 @@ import {
 import { BlockComparison } from './block-comparison.ts';
 import type { BlockLedger } from './block-ledger.ts';
 import type { Contents, OpenContent } from './contents.ts';
-import { Fingerprint, scanBlock } from './fingerprint.ts';
+import { Fingerprint, isComparable, scanBlock } from './fingerprint.ts';
 
 /** Smaller contents are sent whole, unless they have probably not changed: a question would take as long. */
 const deltaMinBytes = 256 * 1024;
@@ -114,7 +114,8 @@ export class Transfer {
     this.#along = new KeyedDigest(this.#print.key);
     const { size } = content.attributes;
     // Nothing can be asked about nothing.
-    this.#hasPrint = size >= deltaMinBytes || (isDoubtful && size > 0);
+    const isWorth = size >= deltaMinBytes || (isDoubtful && size > 0);
+    this.#hasPrint = isWorth && isComparable(size, content.allocatedBytes);
     this.#mayHaveOlder = mayHaveOlder;
     this.#offset = offset > size ? 0 : offset;
     this.#isOut = this.#offset === size && size > 0;
@@ -150,7 +151,8 @@ export class Transfer {
   base({ attempt, size, version }: Base): boolean {
     if (attempt !== this.#attempt) return false;
     if (this.#state === 'asking') {
-      if (size > 0) this.#compareWith(size, version);
+      // The replica may have, or say that it has, what is too long to be compared.
+      if (size > 0 && isComparable(size)) this.#compareWith(size, version);
       else this.#state = this.#asked === this.#id ? 'probe' : 'whole';
       return false;
     }

@@ -61,6 +61,14 @@ function writeAt(path: string, position: number, bytes: Buffer): void {
   fs.closeSync(fd);
 }
 
+function readAt(path: string, position: number, length: number): Buffer {
+  const fd = fs.openSync(path, 'r');
+  const bytes = Buffer.alloc(length);
+  fs.readSync(fd, bytes, 0, length, position);
+  fs.closeSync(fd);
+  return bytes;
+}
+
 function forgetReplicaState(pair: ReplicaPair): void {
   fs.rmSync(join(pair.folder, '.fam-replica'), { recursive: true });
 }
@@ -323,6 +331,71 @@ describe.each(['xfs', 'btrfs'] as const)('on %s', (type) => {
         fs.copyFileSync(big(pair), big(pair, 'source', 'copy'));
         expect(sync(pair).contentBytes).toBe(0);
         expectEqual(pair);
+      });
+    },
+  );
+});
+
+describe('a file that is almost nothing but a hole', () => {
+  test.each(['15T', '1P'])('comes with it, and with what data it has: %s', (size) => {
+    const pair = makePair();
+    sync(pair);
+    const memory = process.memoryUsage().arrayBuffers;
+    execFileSync('truncate', ['-s', size, big(pair)]);
+    const data = randomBytes(5000);
+    for (const edit of [1, 2]) {
+      writeAt(big(pair), edit * 2 ** 42, data);
+      pair.record();
+      let most = 0;
+      const { problems, sentBytes } = pair.connect({
+        onPiece: () => {
+          most = Math.max(most, process.memoryUsage().arrayBuffers);
+        },
+      });
+      expect(problems).toEqual([]);
+      expect(sentBytes).toBeLessThan(100_000);
+      expect((most - memory) / MiB).toBeLessThan(32);
+      expect(readAt(big(pair, 'replica'), edit * 2 ** 42, data.length).equals(data)).toBe(true);
+      const [ours, theirs] = [fs.statSync(big(pair)), fs.statSync(big(pair, 'replica'))];
+      expect(theirs).toMatchObject({ size: ours.size, blocks: ours.blocks });
+    }
+  });
+
+  test('is told of, and left out, where its size is more than a number can be', () => {
+    const pair = makePair();
+    execFileSync('truncate', ['-s', '7E', big(pair)]);
+    fs.writeFileSync(big(pair, 'source', 'page'), 'comes all the same');
+    const tooBig = { path: 'big', action: 'read', code: 'EFBIG' };
+    // At first contact, and as news.
+    for (const mode of [0o600, 0o644]) {
+      fs.chmodSync(big(pair), mode);
+      pair.record();
+      expect(pair.connect().problems).toContainEqual(tooBig);
+      expect(fs.readdirSync(pair.replica)).toEqual(['page']);
+    }
+    fs.truncateSync(big(pair), 1000);
+    sync(pair);
+    expectEqual(pair);
+  });
+
+  const reason = whyNotMountable('ext4');
+
+  test.skipIf(reason !== undefined)(
+    'is told of, and left out, where the replica has no such long files: nothing else waits for it',
+    async () => {
+      await withFileSystem('ext4', (path) => {
+        using pair = new ReplicaPair(tempFolder('fam-large', '/dev/shm'), path);
+        fs.writeFileSync(big(pair, 'source', 'page'), 'first');
+        sync(pair);
+        execFileSync('truncate', ['-s', '1P', big(pair)]);
+        fs.writeFileSync(big(pair, 'source', 'page'), 'second');
+        pair.record();
+        expect(pair.connect().problems).toMatchObject([{ code: 'EFBIG' }]);
+        expect(fs.readFileSync(big(pair, 'replica', 'page'), 'utf8')).toBe('second');
+        expect(pair.connect().counts.get('stream')).toBeUndefined();
+        fs.truncateSync(big(pair), 200 * 1024);
+        sync(pair);
+        expect(fs.statSync(big(pair, 'replica')).size).toBe(200 * 1024);
       });
     },
   );

@@ -111,6 +111,8 @@ export class Mirror extends Child {
   async end(): Promise<void> {
     const exit = await this.stop('SIGTERM');
     expect(exit, this.stderr).toEqual({ code: 0, signal: null });
+    // A defect that ends a connection is mended by the next one: it must not go unnoticed.
+    expect(this.stderr).not.toContain('internal error');
     // Nothing but its log: no warning of Node.js either.
     expect(this.stderr.split('\n').filter((line) => line !== '' && !line.startsWith('{'))).toEqual([]);
   }
