@@ -243,6 +243,11 @@ export class Contents {
     );
   }
 
+  /** Somebody has it open and writes to it, and does not upload it anew: as a database is, of which no moment is better than another. */
+  isWrittenInPlace(content: OpenContent): boolean {
+    return hasWriter(content.fd) === true && !this.isUploadedAnew(content);
+  }
+
   /**
    * Attributes as recorded, with extended attributes read now.
    * @param moved called when those could not be read because the inode is not where its record has it

@@ -29,6 +29,8 @@ export interface Owed {
   notBefore: number;
   /** When the first attempt began; a file that never holds still is sent as it is after hotFileMaxDelayMs. */
   firstTriedAt: number | undefined;
+  /** A newer version that its transfer goes on in spite of. */
+  passedOver: Seq | undefined;
   /** For as long as it was not found where it is recorded. */
   missing: Missing | undefined;
   readonly waitsFor: WaitsFor;
@@ -96,6 +98,7 @@ export class OwedContents {
       waiting: false,
       notBefore: 0,
       firstTriedAt: undefined,
+      passedOver: undefined,
       missing: undefined,
       waitsFor: 'turn',
     };

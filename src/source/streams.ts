@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import type { InodeId } from '../core/attributes.ts';
 import type { Change } from '../core/change.ts';
+import { dropOldest } from '../core/drop-oldest.ts';
 import type { Problem } from '../core/problem.ts';
 import type { InodeRecord } from '../tree/records.ts';
 import { type Base, type Digests, digestKeyBytes, type ToAgent } from '../wire/messages.ts';
@@ -25,6 +26,8 @@ const besideBatchesBytes = 256 * 1024;
 const besideBatchesMs = 1000;
 /** A copied byte keeps a replica about as busy as an eighth of a byte that it is sent. */
 const copyWeight = 8;
+/** Of so many files it is remembered that they were told of. */
+const maxTold = 1024;
 
 /** What the streams of a session stand on. */
 export interface StreamsOptions {
@@ -64,6 +67,8 @@ export class Streams {
   readonly #out: StreamsOutput;
   /** What this replica's digests are made with. Fresh: no content was made with knowledge of it (docs/decisions/0007). */
   readonly #digestKey = randomBytes(digestKeyBytes);
+  /** Files that never hold still, of which that was said. */
+  readonly #toldChanging = new Set<InodeId>();
   #attempts = 0;
   /** Stream bytes sent and not consumed, as the total of the session when each was sent. */
   #marks: { readonly sentBytes: number; readonly bytes: number }[] = [];
@@ -145,9 +150,9 @@ export class Streams {
     }
   }
 
-  /** Of the content that the file has now; undefined when it cannot be opened. */
+  /** Of the content that the file has now, or of one that is sent as it is; undefined when it cannot be opened. */
   #transferOf(owed: Owed, record: InodeRecord, now: number): Transfer | undefined {
-    if (owed.transfer?.contentSeq === record.contentSeq) return owed.transfer;
+    if (owed.transfer !== undefined && this.#goesOn(owed, owed.transfer, record, now)) return owed.transfer;
     this.#owed.close(owed);
     if (owed.contentSeq !== record.contentSeq) {
       owed.offset = 0;
@@ -192,6 +197,21 @@ export class Streams {
     return transfer;
   }
 
+  /**
+   * I3: what is written to all the time would begin anew for ever. What nobody has open any more is whole by now, and does: a page that is
+   * uploaded anew is not shown half (docs/decisions/0009).
+   */
+  #goesOn(owed: Owed, { contentSeq, content }: Transfer, record: InodeRecord, now: number): boolean {
+    if (record.contentSeq === contentSeq || record.contentSeq === owed.passedOver) return true;
+    const isOn = this.#waitedTooLong(owed, now) && this.#contents.isWrittenInPlace(content);
+    owed.passedOver = isOn ? record.contentSeq : undefined;
+    return isOn;
+  }
+
+  #waitedTooLong({ firstTriedAt = Infinity }: Owed, now: number): boolean {
+    return now - firstTriedAt > this.#hotFileMaxDelayMs;
+  }
+
   #send(message: ToAgent): void {
     const before = this.#inFlight.sentBytes;
     this.#out.send(message);
@@ -218,37 +238,51 @@ export class Streams {
 
   /** Everything is out: if the file held still meanwhile, its inode and names follow. */
   #finish(owed: Owed, transfer: Transfer, record: InodeRecord, now: number, how: 'sent' | 'same'): void {
-    const { content } = transfer;
-    const waitedTooLong = now - (owed.firstTriedAt ?? now) > this.#hotFileMaxDelayMs;
-    const held = this.#contents.holdsStill(content);
+    const { content, contentSeq } = transfer;
+    const holdsStill = this.#contents.holdsStill(content);
+    const held = holdsStill || transfer.isNamed;
     if (!held && this.#contents.isUploadedAnew(content)) {
       this.#awaitUpload(owed, now);
       return;
     }
-    if (!held && !waitedTooLong) {
+    if (!held && !this.#waitedTooLong(owed, now)) {
       this.#startOver(owed, now);
       return;
     }
     if (held) {
       transfer.keep();
+      this.#toldChanging.delete(owed.id);
       this.#ledger.sweep((id) => (this.#view.inode(id)?.links ?? 0) > 0);
-    } else {
-      const problem: Problem = { path: this.#contents.pathOf(record), action: 'read', code: 'changing' };
-      this.#out.report(problem);
-    }
+    } else this.#tellChanging(record);
     const inode: Change = {
       type: 'inode',
       id: owed.id,
       attributes: content.attributes,
-      contentSeq: owed.contentSeq,
+      contentSeq,
       content: how === 'sent' ? { from: 'staged' } : { from: 'same', digest: undefined },
     };
     const changes = this.#builder.withNames([inode], record);
+    const hasNewer = record.contentSeq !== contentSeq;
     // Attributes that changed while the content was on its way were to come with it; these are older.
-    const isOutdated = !held && record.seq > owed.openedSeq;
+    const isOutdated = hasNewer || (!holdsStill && record.seq > owed.openedSeq);
     if (isOutdated) changes.push({ type: 'pending', id: owed.id });
     this.#out.sendExtra(changes);
     this.#owed.handOver(owed, this.#inFlight.sentBytes);
-    if (isOutdated) this.#unread.add(owed.id, record.seq, now);
+    if (hasNewer) this.#oweNewer(owed, record);
+    else if (isOutdated) this.#unread.add(owed.id, record.seq, now);
+  }
+
+  /** As much as what was handed over: nobody waits again to see whether it holds still. */
+  #oweNewer({ id, firstTriedAt }: Owed, { contentSeq }: InodeRecord): void {
+    const newer = this.#owed.add(id, contentSeq, contentSeq, true);
+    newer.firstTriedAt = firstTriedAt;
+  }
+
+  /** Once, until it has held still. */
+  #tellChanging(record: InodeRecord): void {
+    if (this.#toldChanging.has(record.id)) return;
+    this.#toldChanging.add(record.id);
+    dropOldest(this.#toldChanging, maxTold);
+    this.#out.report({ path: this.#contents.pathOf(record), action: 'read', code: 'changing' });
   }
 }

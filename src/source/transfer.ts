@@ -97,6 +97,7 @@ export class Transfer {
   #offset: number;
   #isOut = false;
   #versionSent = false;
+  #isNamed = false;
   /** Digest of the block that is being sent whole, while it is sent without a gap. */
   readonly #along: KeyedDigest;
   #alongTo = -1;
@@ -162,6 +163,7 @@ export class Transfer {
     this.#offset = 0;
     this.#isOut = false;
     this.#versionSent = false;
+    this.#isNamed = false;
     return true;
   }
 
@@ -177,6 +179,11 @@ export class Transfer {
       base.add(block, digests);
       comparison.baseBlocks = base.known;
     }
+  }
+
+  /** All of it was out and the file had held still when the replica was told its name: this content it is, whatever the file is by now. */
+  get isNamed(): boolean {
+    return this.#isNamed;
   }
 
   /** It has been sent, and held still: what is known of it is kept. */
@@ -348,6 +355,7 @@ export class Transfer {
     this.#versionSent = true;
     // What was sent is what was read for its digests only if nothing has changed in between.
     if (!this.#contents.holdsStill(this.content)) return { kind };
+    this.#isNamed = true;
     const version = this.#print.version();
     return {
       kind: 'send',

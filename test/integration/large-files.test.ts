@@ -4,7 +4,9 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { unstableRetryMs } from '../../src/source/batch-builder.ts';
+import { Contents } from '../../src/source/contents.ts';
 import { whyNotMountable, withFileSystem } from '../contract/filesystems.ts';
 import { compareTrees } from '../oracle/compare-trees.ts';
 import { type Connection, Killed, ReplicaPair } from '../support/replica-pair.ts';
@@ -334,6 +336,106 @@ describe.each(['xfs', 'btrfs'] as const)('on %s', (type) => {
       });
     },
   );
+});
+
+describe('a file that is written to all the time while it is sent', () => {
+  /** So many pieces, of 256 KiB, in which nobody stops writing, with a new record after each eighth of the file. */
+  const hotPieces = 120;
+
+  /** By which piece it came first; `write` brings a new content, and says whether that is recorded. */
+  function writtenTo(pair: ReplicaPair, write: () => boolean): Connection & { readonly cameAt: number } {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    let cameAt = Infinity;
+    const onPiece = (pieces: number): void => {
+      if (fs.existsSync(big(pair, 'replica'))) cameAt = Math.min(cameAt, pieces);
+      if (pieces > hotPieces || pieces % 4 !== 0) return;
+      if (write()) pair.record();
+      vi.advanceTimersByTime(2100);
+    };
+    const aMomentLater = (): boolean => {
+      vi.advanceTimersByTime(unstableRetryMs + 1);
+      return true;
+    };
+    return { ...pair.connect({ onPiece }, undefined, aMomentLater), cameAt };
+  }
+
+  test('comes as it is, which is told of once, and then what has changed of it', () => {
+    const pair = makePair();
+    sync(pair);
+    fs.writeFileSync(big(pair), randomBytes(8 * MiB));
+    pair.record();
+    const fd = fs.openSync(big(pair), 'r+');
+    let at = 0;
+    const { cameAt, problems, contentBytes } = writtenTo(pair, () => {
+      at = (at + 3 * MiB) % (8 * MiB);
+      return fs.writeSync(fd, randomBytes(4096), 0, 4096, at) > 0;
+    });
+    fs.closeSync(fd);
+    expect(cameAt).toBeLessThan(hotPieces / 2);
+    expect(problems).toEqual([{ path: 'big', action: 'read', code: 'changing' }]);
+    expect(contentBytes).toBeLessThan(3 * 8 * MiB);
+    expectEqual(pair);
+    fs.appendFileSync(big(pair), 'more');
+    expect(sync(pair).contentBytes).toBeLessThanOrEqual(16 * 1024);
+    expectEqual(pair);
+  });
+
+  test('is not shown half where in the end it is uploaded anew', () => {
+    const pair = makePair();
+    sync(pair);
+    fs.writeFileSync(big(pair), randomBytes(8 * MiB));
+    pair.record();
+    const fd = fs.openSync(big(pair), 'r+');
+    let writes = 0;
+    const { problems } = writtenTo(pair, () => {
+      writes += 1;
+      if (writes < 4) return fs.writeSync(fd, randomBytes(4096), 0, 4096, 0) > 0;
+      if (writes === 4) fs.ftruncateSync(fd, 4 * MiB);
+      return false;
+    });
+    expect(writes).toBeGreaterThanOrEqual(4);
+    expect(problems).toEqual([]);
+    expect(fs.existsSync(big(pair, 'replica'))).toBe(false);
+    fs.closeSync(fd);
+    fs.writeFileSync(big(pair), randomBytes(9 * MiB));
+    sync(pair);
+    expectEqual(pair);
+  });
+
+  test('comes as the content that it was named by, when it is written to right after that', () => {
+    const pair = makePair();
+    sync(pair);
+    const named = randomBytes(8 * MiB);
+    fs.writeFileSync(big(pair), named);
+    pair.record();
+    const holdsStill = vi.spyOn(Contents.prototype, 'holdsStill');
+    onTestFinished(() => holdsStill.mockRestore());
+    holdsStill.mockImplementationOnce(() => {
+      writeAt(big(pair), 2 * MiB, randomBytes(MiB));
+      return true;
+    });
+    expect(pair.connect().problems).toEqual([]);
+    expect(fs.readFileSync(big(pair, 'replica')).equals(named)).toBe(true);
+    expect(sync(pair).contentBytes).toBe(MiB);
+    expectEqual(pair);
+  });
+
+  test('is not shown half where it is saved anew again and again, and nobody has it open any more', () => {
+    const pair = makePair();
+    sync(pair);
+    fs.writeFileSync(big(pair), randomBytes(8 * MiB));
+    pair.record();
+    const { cameAt, problems } = writtenTo(pair, () => {
+      fs.writeFileSync(big(pair), randomBytes(8 * MiB));
+      return true;
+    });
+    expect(cameAt).toBeGreaterThan(hotPieces);
+    expect(problems).toEqual([]);
+    expectEqual(pair);
+  });
 });
 
 describe('a file that is almost nothing but a hole', () => {
