@@ -4,6 +4,7 @@
 // one lookup of its handle. Events of directories that nobody added cost that lookup and nothing else.
 
 import { asName, type ByteString, type Name } from '../core/name.ts';
+import { AncestorWatch } from './ancestors.ts';
 import { AT_EMPTY_PATH, EAGAIN, O_CLOEXEC, O_RDONLY } from './constants.ts';
 import { close } from './entry-calls.ts';
 import {
@@ -81,6 +82,7 @@ export class FanotifySource implements EventSource {
   readonly #stat = new Stat();
   readonly #marks: FanotifyMarks;
   readonly #rootParent = new HandleTable();
+  readonly #ancestors: AncestorWatch;
   readonly #buffer = Buffer.from(new ArrayBuffer(bufferBytes));
   readonly #words = new Uint32Array(this.#buffer.buffer);
   readonly #address = addressOf(this.#buffer);
@@ -112,10 +114,11 @@ export class FanotifySource implements EventSource {
     }
     const moves = options.renameEvents === false ? FAN_MOVED_FROM | FAN_MOVED_TO : FAN_RENAME;
     this.#marks = new FanotifyMarks(this.#group, this.#root.mounts, wantedAlways | moves);
-    this.fds = [this.#group, this.#root.mounts.fd];
+    this.#ancestors = new AncestorWatch(this.#root.path);
+    this.fds = [this.#group, this.#root.mounts.fd, ...this.#ancestors.fds];
     try {
       this.#marks.mark(rootFd);
-      this.#watchRootParent();
+      this.#watchWay();
     } catch (error) {
       this.close();
       throw error;
@@ -153,10 +156,7 @@ export class FanotifySource implements EventSource {
       check(length, 'read events');
       this.#decode(length, events);
     }
-    if (this.#rootTouched !== undefined) {
-      this.#root.check(this.#rootTouched, events);
-      this.#rootTouched = undefined;
-    }
+    this.#lookAtRoot(events);
     return events;
   }
 
@@ -168,6 +168,7 @@ export class FanotifySource implements EventSource {
     if (this.#closed) return;
     this.#closed = true;
     close(this.#group);
+    this.#ancestors.close();
     this.#root.close();
   }
 
@@ -175,8 +176,9 @@ export class FanotifySource implements EventSource {
     this.close();
   }
 
-  /** The root itself is an entry of a directory outside: what happens to that entry is looked at, by name. */
-  #watchRootParent(): void {
+  /** The root itself is an entry of a directory outside: what happens to that entry, or to those above, is looked at by name. */
+  #watchWay(): void {
+    this.#ancestors.place(this.#root.path);
     const parent = this.#root.openParent();
     if (parent === undefined) return;
     try {
@@ -185,6 +187,16 @@ export class FanotifySource implements EventSource {
     } finally {
       close(parent);
     }
+  }
+
+  #lookAtRoot(events: KernelEvent[]): void {
+    if (this.#ancestors.hasMoved()) this.#rootTouched ??= 'moved';
+    const why = this.#rootTouched;
+    if (why === undefined) return;
+    this.#rootTouched = undefined;
+    // Others may lead to it now.
+    this.#watchWay();
+    this.#root.check(why, events);
   }
 
   /** struct fanotify_event_metadata: u32 length, u8 version, u8, u16, u64 mask, s32 fd, s32 pid; then info records. */

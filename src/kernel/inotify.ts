@@ -2,6 +2,16 @@
 // that have no file handles.
 
 import { asName, type ByteString, type Name } from '../core/name.ts';
+import {
+  Ancestors,
+  IN_CLOEXEC,
+  IN_DONT_FOLLOW,
+  IN_MASK_ADD,
+  IN_MOVE_SELF,
+  IN_MOVED_FROM,
+  IN_NONBLOCK,
+  IN_ONLYDIR,
+} from './ancestors.ts';
 import { EAGAIN, ENOSPC } from './constants.ts';
 import { close, procPath } from './entry-calls.ts';
 import {
@@ -15,7 +25,7 @@ import {
 } from './event-source.ts';
 import { addressOf, syscall1, syscall2, syscall3 } from './ffi.ts';
 import { fionread } from './poll.ts';
-import { RootWatch } from './root-watch.ts';
+import { type RootGone, RootWatch } from './root-watch.ts';
 import { first } from './scratch.ts';
 import { Stat, statx } from './stat.ts';
 import { check, SysError } from './sys-error.ts';
@@ -23,23 +33,16 @@ import { nr } from './syscall-numbers.ts';
 import { addingWatch } from './watch-limit.ts';
 
 // sys/inotify.h
-const IN_NONBLOCK = 0o4000;
-const IN_CLOEXEC = 0o2000000;
 const IN_MODIFY = 0x2;
 const IN_ATTRIB = 0x4;
 const IN_CLOSE_WRITE = 0x8;
-const IN_MOVED_FROM = 0x40;
 const IN_MOVED_TO = 0x80;
 const IN_CREATE = 0x100;
 const IN_DELETE = 0x200;
 const IN_DELETE_SELF = 0x400;
-const IN_MOVE_SELF = 0x800;
 const IN_UNMOUNT = 0x2000;
 const IN_Q_OVERFLOW = 0x4000;
 const IN_IGNORED = 0x8000;
-const IN_ONLYDIR = 0x1000000;
-const IN_DONT_FOLLOW = 0x2000000;
-const IN_MASK_ADD = 0x20000000;
 const IN_ISDIR = 0x40000000;
 
 /** Without IN_EXCL_UNLINK: what is written through a descriptor whose name is gone may show under another name. */
@@ -56,7 +59,7 @@ const wanted =
   IN_ONLYDIR;
 
 /** Of the directory that holds the root's entry. */
-const wantedOfParent = IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_ONLYDIR;
+const wantedOfParent = IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_ONLYDIR | IN_MASK_ADD;
 
 /** Of a file. RACE: the name may be a watched directory's by now, of which no less is wanted then. */
 const wantedOfFile = IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_DONT_FOLLOW | IN_MASK_ADD;
@@ -90,8 +93,11 @@ export class InotifySource implements EventSource {
 
   readonly #instance: number;
   readonly #root: RootWatch | undefined;
-  readonly #parentWatch: number = -1;
+  readonly #ancestors: Ancestors;
+  #parentWatch = -1;
   #rootWatch = -1;
+  /** The root may have left its place: what a read has brought up to its end. */
+  #rootTouched: RootGone | undefined;
   readonly #tags = new Map<number, DirectoryTag>();
   readonly #watches = new Map<DirectoryTag, number>();
   readonly #nameOf: NameOf | undefined;
@@ -115,6 +121,7 @@ export class InotifySource implements EventSource {
   constructor(rootFd: number | undefined, nameOf?: NameOf) {
     this.#nameOf = nameOf;
     this.#instance = check(syscall1(nr.inotifyInit1, IN_NONBLOCK | IN_CLOEXEC), 'inotify_init');
+    this.#ancestors = new Ancestors(this.#instance);
     if (rootFd === undefined) {
       this.fds = [this.#instance];
       return;
@@ -128,9 +135,7 @@ export class InotifySource implements EventSource {
     this.fds = [this.#instance, this.#root.mounts.fd];
     try {
       this.#rootWatch = this.#watch(rootFd, wanted);
-      const parent = this.#root.openParent();
-      this.#parentWatch = parent === undefined ? -1 : this.#watch(parent, wantedOfParent);
-      if (parent !== undefined) close(parent);
+      check(this.#watchWay(this.#root), addingWatch, this.#root.path);
     } catch (error) {
       this.close();
       throw error;
@@ -200,6 +205,7 @@ export class InotifySource implements EventSource {
       hasRead = true;
       this.#decode(length, held, events);
     }
+    this.#lookAtRoot(events);
     // What was held back before had its second chance; what this read has brought waits for the next one.
     if (hasRead || performance.now() >= (this.#heldUntil ?? 0)) {
       for (const { event } of held) events.push(event);
@@ -232,6 +238,27 @@ export class InotifySource implements EventSource {
     this.close();
   }
 
+  /** The root's own entry, and the directories above it. -errno where the entry cannot be watched. */
+  #watchWay(root: RootWatch): number {
+    this.#ancestors.place(root.path);
+    const parent = root.openParent();
+    this.#parentWatch = -1;
+    if (parent === undefined) return 0;
+    const watch = this.#watchAt(procPath(parent), wantedOfParent);
+    close(parent);
+    if (watch >= 0) this.#parentWatch = watch;
+    return Math.min(watch, 0);
+  }
+
+  #lookAtRoot(events: KernelEvent[]): void {
+    const why = this.#rootTouched;
+    if (why === undefined || this.#root === undefined) return;
+    this.#rootTouched = undefined;
+    // Others may lead to it now.
+    this.#watchWay(this.#root);
+    this.#root.check(why, events);
+  }
+
   #watch(fd: number, mask: number): number {
     const watch = this.#watchAt(procPath(fd), mask);
     if (watch < 0) throw new SysError(watch, addingWatch, procPath(fd));
@@ -258,8 +285,9 @@ export class InotifySource implements EventSource {
       const mask = this.#words[word + 1] ?? 0;
       const cookie = this.#words[word + 2] ?? 0;
       const nameBytes = this.#words[word + 3] ?? 0;
+      if (this.#ancestors.isTouched(watch, mask)) this.#rootTouched ??= 'moved';
       if ((mask & IN_Q_OVERFLOW) !== 0) events.push({ type: 'overflow' });
-      else if (watch === this.#parentWatch) this.#decodeParent(at + 16, mask, events);
+      else if (watch === this.#parentWatch) this.#decodeParent(at + 16, mask);
       else this.#decodeEvent(watch, mask, cookie, nameBytes === 0 ? '' : this.#nameAt(at + 16), held, events);
       at += 16 + nameBytes;
     }
@@ -274,7 +302,7 @@ export class InotifySource implements EventSource {
     events: KernelEvent[],
   ): void {
     if (watch === this.#rootWatch && (mask & (IN_MOVE_SELF | IN_DELETE_SELF | IN_UNMOUNT)) !== 0) {
-      if ((mask & IN_MOVE_SELF) !== 0) this.#root?.check('moved', events);
+      if ((mask & IN_MOVE_SELF) !== 0) this.#rootTouched = 'moved';
       else this.#root?.gone((mask & IN_UNMOUNT) !== 0 ? 'unmounted' : 'deleted', events);
       return;
     }
@@ -316,9 +344,9 @@ export class InotifySource implements EventSource {
     if (found !== undefined) events.push({ type: 'name', ...found, hints, pid: 0 });
   }
 
-  #decodeParent(nameAt: number, mask: number, events: KernelEvent[]): void {
+  #decodeParent(nameAt: number, mask: number): void {
     if ((mask & IN_ISDIR) === 0 || this.#nameAt(nameAt) !== this.#root?.name) return;
-    this.#root.check((mask & IN_DELETE) !== 0 ? 'deleted' : 'moved', events);
+    this.#rootTouched = (mask & IN_DELETE) !== 0 ? 'deleted' : 'moved';
   }
 
   #nameAt(start: number): string {

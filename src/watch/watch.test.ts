@@ -335,6 +335,38 @@ describe.each(monitors)('watch over %s', (monitor) => {
     await told('changed file');
   });
 
+  test('a folder above the watched directory is replaced: what is there now is told, and nothing of what has left', async () => {
+    const top = tempFolder();
+    for (const app of ['app', 'app.new']) mkdirSync(join(top, app, 'public', 'sub'), { recursive: true });
+    writeFileSync(join(top, 'app.new', 'public', 'index.html'), '');
+    const root = join(top, 'app', 'public');
+    const { told, lines } = await follow(root, root, { monitor });
+    renameSync(join(top, 'app'), join(top, 'app.old'));
+    renameSync(join(top, 'app.new'), join(top, 'app'));
+    await told('created index.html');
+    writeFileSync(join(top, 'app.old', 'public', 'unseen'), '');
+    writeFileSync(join(root, 'sub', 'new'), '');
+    await told('changed sub/new');
+    expect(lines().some((line) => line.includes('unseen'))).toBe(false);
+  });
+
+  test('a file is watched by its whole path: a folder above it is replaced', async () => {
+    const top = tempFolder();
+    for (const folder of ['etc', 'etc.new']) mkdirSync(join(top, folder, 'app'), { recursive: true });
+    const file = join(top, 'etc', 'app', 'app.conf');
+    writeFileSync(file, 'old');
+    writeFileSync(join(top, 'etc.new', 'app', 'app.conf'), 'new');
+    const { told, lines } = await follow(top, file, { monitor });
+    renameSync(join(top, 'etc'), join(top, 'etc.old'));
+    renameSync(join(top, 'etc.new'), join(top, 'etc'));
+    await told('changed etc/app/app.conf');
+    const before = lines().length;
+    appendFileSync(file, 'more');
+    await waitFor(() => lines().slice(before).includes('changed etc/app/app.conf'), {
+      describe: () => lines().join(),
+    });
+  });
+
   test('suspended, it tells nothing; resumed, what has become of everything', async () => {
     const root = tempFolder();
     const { watcher, told, lines } = await follow(root, root, { monitor });

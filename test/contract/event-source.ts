@@ -18,7 +18,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { asName } from '../../src/core/name.ts';
 import { type EventSource, Hint, type NameOf } from '../../src/kernel/event-source.ts';
@@ -385,6 +385,40 @@ export function eventSourceContract(contract: EventSourceContract): void {
       } finally {
         closeSync(fd);
       }
+    });
+
+    test.each([
+      ['a folder above it', () => folder],
+      ['a folder above the one that its file system is mounted on', () => dirname(mounted.path)],
+    ])('is gone when %s is moved, and not when that comes back', (_, of) => {
+      const above = of();
+      open();
+      renameSync(above, `${above}-away`);
+      renameSync(`${above}-away`, above);
+      writeFileSync(join(root, 'barrier'), '');
+      listener.untilHints(rootTag, 'barrier', closedWrite);
+      expect(listener.conditions).toEqual([]);
+      renameSync(above, `${above}-away`);
+      try {
+        listener.untilCondition({ type: 'root-gone', why: 'moved' });
+      } finally {
+        renameSync(`${above}-away`, above);
+      }
+    });
+
+    test('stays when the folder above it is another one, and is gone when that is moved', () => {
+      const above = join(folder, 'above');
+      root = join(above, 'root');
+      mkdirSync(root, { recursive: true });
+      open();
+      renameSync(above, `${above}-former`);
+      mkdirSync(above);
+      renameSync(join(`${above}-former`, 'root'), root);
+      writeFileSync(join(root, 'barrier'), '');
+      listener.untilHints(rootTag, 'barrier', closedWrite);
+      expect(listener.conditions).toEqual([]);
+      renameSync(above, `${above}-away`);
+      listener.untilCondition({ type: 'root-gone', why: 'moved' });
     });
 
     test('stays when others come and go beside it', () => {
