@@ -60,12 +60,21 @@ export interface RenameEvent {
   readonly pid: number;
 }
 
+/**
+ * A file system was mounted on, or unmounted from, a directory below the root. May be told before that the directory, or one that leads
+ * to it, has come to its name.
+ */
+export interface MountEvent {
+  readonly type: 'mounted' | 'unmounted';
+  /** Relative to the root. */
+  readonly path: ByteString;
+}
+
 /** The named conditions; each has its recovery at the listener. */
 export type ConditionEvent =
   /** The kernel's queue overflowed: anything may have happened. Rescan everything. */
   | { readonly type: 'overflow' }
-  /** A file system was mounted on, or unmounted from, a directory below the root. `path` relative to the root. */
-  | { readonly type: 'mounted' | 'unmounted'; readonly path: ByteString }
+  | MountEvent
   /** The root itself was moved, deleted or unmounted: nothing that follows can be trusted. */
   | { readonly type: 'root-gone'; readonly why: 'moved' | 'deleted' | 'unmounted' }
   /** inotify: fs.inotify.max_user_watches is reached; `needed`: the directories of the tree. */

@@ -96,6 +96,29 @@ describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
       expect(tree.idOf('below/moved')).toBe(page);
     });
 
+    test.each([
+      ['renamed', (tree: RecordedTree) => renameSync(tree.at('a'), tree.at('b'))],
+      ['moved into the tree', (tree: RecordedTree) => renameSync(join(tree.base, 'outside'), tree.at('b'))],
+    ])('is found in a folder that has just been %s', (_, move) => {
+      using tree = RecordedTree.settled({ monitor }, (at) => {
+        mkdirSync(at('a/m'), { recursive: true });
+        mkdirSync(at('../outside/m'), { recursive: true });
+      });
+      move(tree);
+      run('mount', '-t', 'tmpfs', 'tmpfs', tree.at('b/m'));
+      try {
+        writeFileSync(tree.at('b/m/inside'), 'x');
+        tree.settle();
+        expect(tree.differences()).toEqual([]);
+        writeFileSync(tree.at('b/m/later'), 'x');
+        tree.settle();
+        expect(tree.differences()).toEqual([]);
+        tree.stop();
+      } finally {
+        run('umount', tree.at('b/m'));
+      }
+    });
+
     test('keeps its ids under another device number, also after a restart', async () => {
       const { tree, image, mount, unmount } = mounted();
       tree.start();

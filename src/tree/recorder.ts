@@ -3,7 +3,13 @@
 import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import { asName, type ByteString, type Name } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
-import { type ConditionEvent, type EventSource, Hint, type KernelEvent } from '../kernel/event-source.ts';
+import {
+  type ConditionEvent,
+  type EventSource,
+  Hint,
+  type KernelEvent,
+  type MountEvent,
+} from '../kernel/event-source.ts';
 import { countDirectories, watchLimit } from '../kernel/watch-limit.ts';
 import { Directories } from './directories.ts';
 import { TreeEditor } from './editor.ts';
@@ -56,6 +62,13 @@ interface Gone extends Hinted {
   readonly former: InodeId;
 }
 
+/** A mount whose place is not recorded: what leads there may be told after it. */
+interface WaitingMount {
+  readonly event: MountEvent;
+  /** The names on the way have been looked at for it. */
+  readonly isSought: boolean;
+}
+
 const attributesOfDirectory = Hint.attributes | Hint.directory;
 
 /**
@@ -84,6 +97,7 @@ export class Recorder implements Disposable {
   #batch: Hinted[] = [];
   #next = 0;
   #gone: Gone[] = [];
+  #mounts: WaitingMount[] = [];
   readonly #touched = new Set<InodeId>();
   #handings = 0;
   /** Hints have been taken for a round that is not over. */
@@ -197,7 +211,10 @@ export class Recorder implements Disposable {
 
   #condition(event: ConditionEvent): void {
     if (event.type === 'overflow') this.rescan(rootId);
-    else if (event.type === 'mounted' || event.type === 'unmounted') this.#mountChanged(event);
+    else if (event.type === 'mounted' || event.type === 'unmounted') {
+      const isKnown = this.#store.transaction(() => this.#mountChanged(event));
+      if (!isKnown) this.#mounts.push({ event, isSought: false });
+    }
     this.#onCondition(event);
   }
 
@@ -225,22 +242,33 @@ export class Recorder implements Disposable {
     this.#scanner.startPass(top);
   }
 
-  #mountChanged(event: { readonly type: 'mounted' | 'unmounted'; readonly path: ByteString }): void {
-    this.#store.transaction(() => {
-      const place = this.#editor.along(event.path);
-      if (place?.isLast !== true) return;
-      const { directory, name } = place;
-      this.#hints.add(directory, name, Hint.directory);
-      const record = this.#editor.at(directory, name);
-      if (record === undefined) return;
-      this.#directories.forget(record.id);
-      if (event.type === 'mounted') this.rescan(record.id);
-    });
+  /** False when nothing is recorded there. */
+  #mountChanged(event: MountEvent): boolean {
+    const place = this.#editor.along(event.path);
+    if (place?.isLast !== true) return false;
+    const { directory, name } = place;
+    this.#hints.add(directory, name, Hint.directory);
+    const record = this.#editor.at(directory, name);
+    if (record === undefined) return false;
+    this.#directories.forget(record.id);
+    if (event.type === 'mounted') this.rescan(record.id);
+    return true;
+  }
+
+  /** What was queued before the mounts has been looked at: what leads to them is recorded by now, or is sought. */
+  #lookAtMounts(now: number): void {
+    const mounts = this.#mounts;
+    this.#mounts = [];
+    for (const { event, isSought } of mounts) {
+      if (this.#mountChanged(event) || isSought) continue;
+      this.#lookAlong(event.path, now);
+      this.#mounts.push({ event, isSought: true });
+    }
   }
 
   /** True while there is something to do without a new event. */
   get busy(): boolean {
-    return this.#hints.size > 0 || this.#lost.areWaiting || this.#hasMore;
+    return this.#hints.size > 0 || this.#mounts.length > 0 || this.#lost.areWaiting || this.#hasMore;
   }
 
   /** Not everything that is there has been compared yet: a scan runs, or is due. */
@@ -439,6 +467,8 @@ export class Recorder implements Disposable {
       return;
     }
     this.#lost.listReturned();
+    if (this.#hasMore) return;
+    if (this.#hasDrained && this.#hints.size === 0) this.#lookAtMounts(now);
     if (this.#hasMore) return;
     this.#look.dropFormerNames();
     this.#editor.bury();

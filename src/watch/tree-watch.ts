@@ -9,7 +9,7 @@ import type { ByteString, Name } from '../core/name.ts';
 import { under } from '../core/under.ts';
 import { AT_FDCWD, O_DIRECTORY, O_PATH } from '../kernel/constants.ts';
 import { close, openat } from '../kernel/entry-calls.ts';
-import { type DirectoryTag, Hint, type KernelEvent } from '../kernel/event-source.ts';
+import { type DirectoryTag, Hint, type KernelEvent, type MountEvent } from '../kernel/event-source.ts';
 import type { OpenedEventSource } from '../kernel/open-event-source.ts';
 import { Stat, statx } from '../kernel/stat.ts';
 import { errnoName } from '../kernel/sys-error.ts';
@@ -62,6 +62,8 @@ export class TreeWatch implements Disposable {
   readonly #names: NameChanges;
   readonly #reader: TreeReader;
   readonly #stat = new Stat();
+  /** At paths that are not known as they are: what leads there may be told after them, in the same read. */
+  #mounts: MountEvent[] = [];
   #hasOverflowed = false;
   #lastTurn = 0;
 
@@ -204,6 +206,7 @@ export class TreeWatch implements Disposable {
     this.#doubts.verify(now, (directory, name, hints, pid) =>
       this.#names.look(directory, name, hints, pid, true),
     );
+    this.#lookAtMounts();
     this.#root.fds.release();
     return this.#root.hasDrained;
   }
@@ -293,7 +296,7 @@ export class TreeWatch implements Disposable {
         return;
       case 'mounted':
       case 'unmounted':
-        this.#mountChanged(event.path, event.type);
+        if (!this.#rescanMount(event)) this.#mounts.push(event);
         return;
       case 'root-gone':
         this.#root.isGone = true;
@@ -319,14 +322,31 @@ export class TreeWatch implements Disposable {
     }
   }
 
-  #mountChanged(path: ByteString, why: 'mounted' | 'unmounted'): void {
+  /** False when the directory is not known, or is not the one that is known. */
+  #rescanMount({ path, type }: MountEvent): boolean {
     const directory = this.shadow.entered(this.shadow.lookup(path));
-    if (directory === undefined || directory.parent === undefined || directory.name === '') return;
+    if (directory === undefined || directory.parent === undefined || directory.name === '') return false;
     const fd = this.#root.fds.open(directory.parent);
-    if (fd < 0 || statx(fd, directory.name, this.#stat) < 0) return;
+    if (fd < 0 || statx(fd, directory.name, this.#stat) < 0) return false;
     this.#root.fds.forget(directory);
     this.shadow.identify(directory, identityOf(this.#stat.inoHigh, this.#stat.inoLow));
-    this.#rescan(directory, why, -Infinity);
+    this.#rescan(directory, type, -Infinity);
+    return true;
+  }
+
+  /** What was queued before has been looked at: whatever is still unknown on the way to a mount is looked for now. */
+  #lookAtMounts(): void {
+    for (const mount of this.#mounts.splice(0)) {
+      let directory: Directory | undefined = this.shadow.root;
+      for (const part of mount.path.split('/')) {
+        // A part of a path is a name.
+        const name = part as Name;
+        this.#names.look(directory, name, 0, 0, true);
+        directory = this.shadow.entered(directory.get(name));
+        if (directory === undefined) break;
+      }
+      this.#rescanMount(mount);
+    }
   }
 
   #rescan(directory: Directory, why: RescanReason, since: number): void {
