@@ -120,7 +120,10 @@ export class FanotifyMarks {
     return fd;
   }
 
-  /** A file system without any mount left has lost its mark; mounted again it needs a new one. */
+  /**
+   * After a change of mounts. A file system without any mount left has lost its mark; mounted again it needs a new one. It may have been
+   * mounted again already: each that is still there is marked anew with the next directory.
+   */
   forgetUnmounted(): void {
     this.#byMount.clear();
     this.#fileSystems = this.#fileSystems.filter(
@@ -131,14 +134,22 @@ export class FanotifyMarks {
   /** Loads the directory's handle and finds its file system, marking it at first sight. */
   #fileSystemOf(fd: number): MarkedFileSystem {
     check(this.#handle.load(fd, '', AT_EMPTY_PATH), 'name_to_handle_at');
-    const mountId = this.#handle.mountId;
-    const known = this.#markedOn(mountId);
+    const { mountId } = this.#handle;
+    const known = this.#byMount.get(mountId);
     if (known !== undefined) return known;
     const device = this.#deviceOf(mountId);
     if (device === undefined) throw new SysError(EINVAL, 'find the mount of', procPath(fd));
-    const fileSystem = { device, fsid: this.#mark(fd), table: new HandleTable(), files: new HandleTable() };
-    this.#fileSystems.push(fileSystem);
+    const fileSystem = this.#markedAs(device, this.#mark(fd));
     this.#byMount.set(mountId, fileSystem);
+    return fileSystem;
+  }
+
+  /** A device's number, but not the fsid of what it shows, is given out again. */
+  #markedAs(device: string, fsid: readonly [number, number]): MarkedFileSystem {
+    const former = this.#fileSystems.find((one) => one.device === device);
+    if (former?.fsid[0] === fsid[0] && former.fsid[1] === fsid[1]) return former;
+    const fileSystem = { device, fsid, table: new HandleTable(), files: new HandleTable() };
+    this.#fileSystems = [...this.#fileSystems.filter((one) => one !== former), fileSystem];
     return fileSystem;
   }
 
@@ -147,9 +158,7 @@ export class FanotifyMarks {
     const known = this.#byMount.get(mountId);
     if (known !== undefined) return known;
     const device = this.#deviceOf(mountId);
-    const marked = device === undefined ? undefined : this.#fileSystems.find((one) => one.device === device);
-    if (marked !== undefined) this.#byMount.set(mountId, marked);
-    return marked;
+    return device === undefined ? undefined : this.#fileSystems.find((one) => one.device === device);
   }
 
   /** Marks the directory's file system; the fsid that its events will carry. */

@@ -46,6 +46,38 @@ test('MountWatch polls readable and tells each change once', () => {
   expect(ours()).toEqual([0, 1]);
 });
 
+test('MountWatch tells of ours that another one with the same number has taken the place', () => {
+  const mount = () => execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', folder]);
+  const unmount = () => execFileSync('umount', [folder]);
+  const points = (mounts: readonly { point: string }[] | undefined) => mounts?.map(({ point }) => point);
+  mount();
+  try {
+    using watch = new MountWatch(({ point }) => point === folder);
+    unmount();
+    mount();
+    const changes = watch.changes();
+    expect(points(changes?.mounted)).toContain(folder);
+    expect(points(changes?.unmounted)).toContain(folder);
+  } finally {
+    unmount();
+  }
+});
+
+test('MountWatch tells of all that are ours where the kernel says that something has changed, and not what', () => {
+  execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', folder]);
+  try {
+    using watch = new MountWatch(
+      ({ point }) => point === folder,
+      () => undefined,
+    );
+    // Signalled like any change; only the options show it.
+    execFileSync('mount', ['-o', 'remount,ro', folder]);
+    expect(watch.changes()?.mounted).toMatchObject([{ point: folder }]);
+  } finally {
+    execFileSync('umount', [folder]);
+  }
+});
+
 test('pathOf gives bytes, describeFileSystem the type', () => {
   execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', folder]);
   try {

@@ -5,6 +5,7 @@ import type { ByteString } from '../core/name.ts';
 import { AT_FDCWD, O_CLOEXEC, O_RDONLY } from './constants.ts';
 import { close, openat, procPath, readlinkat } from './entry-calls.ts';
 import { addressOf, syscall1, syscall4, syscall5 } from './ffi.ts';
+import { uniqueMountId } from './stat.ts';
 import { check, SysError } from './sys-error.ts';
 import { nr } from './syscall-numbers.ts';
 
@@ -65,10 +66,23 @@ export class MountWatch implements Disposable {
   readonly fd: number;
   readonly #woken: number;
   readonly #asked: number;
+  readonly #isOurs: (mount: Mount) => boolean;
+  readonly #uniqueIdOf: (mount: Mount) => number | undefined;
   #mounts: Map<string, Mount>;
+  /** Of ours, by the keys of `#mounts`. */
+  #uniqueIds: ReadonlyMap<string, number> = new Map();
   #closed = false;
 
-  constructor() {
+  /**
+   * @param isOurs those that are told also when another one of the same number, device and place has taken their place between two looks
+   * @param uniqueIdOf for tests: kernels before Linux 6.8 cannot tell that
+   */
+  constructor(
+    isOurs: (mount: Mount) => boolean = () => false,
+    uniqueIdOf: (mount: Mount) => number | undefined = ({ point, id }) => uniqueMountId(point, id),
+  ) {
+    this.#isOurs = isOurs;
+    this.#uniqueIdOf = uniqueIdOf;
     this.#woken = openMountinfo();
     this.#asked = openMountinfo();
     this.fd = check(syscall1(nr.epollCreate1, EPOLL_CLOEXEC), 'epoll_create');
@@ -76,6 +90,7 @@ export class MountWatch implements Disposable {
     event[0] = EPOLLPRI;
     check(syscall4(nr.epollCtl, this.fd, EPOLL_CTL_ADD, this.#woken, addressOf(event)), 'epoll_ctl');
     this.#mounts = index(readMounts());
+    this.#replaced();
   }
 
   /** The mount with this id, or undefined when it is not in this namespace. */
@@ -102,7 +117,32 @@ export class MountWatch implements Disposable {
     this.#mounts = index(readMounts());
     const mounted = [...this.#mounts].filter(([key]) => !former.has(key)).map(([, mount]) => mount);
     const unmounted = [...former].filter(([key]) => !this.#mounts.has(key)).map(([, mount]) => mount);
-    return { mounted, unmounted };
+    const replaced = this.#replaced();
+    const canTell = this.#uniqueIds.size > 0;
+    // Something has changed all the same: perhaps that.
+    if (!canTell && mounted.length === 0 && unmounted.length === 0)
+      return { mounted: this.#ours.map(([, mount]) => mount), unmounted };
+    return { mounted: [...mounted, ...replaced], unmounted: [...replaced, ...unmounted] };
+  }
+
+  get #ours(): [string, Mount][] {
+    return [...this.#mounts].filter(([, mount]) => this.#isOurs(mount));
+  }
+
+  /** Those of ours that bear the number of another one which was where they are. */
+  #replaced(): Mount[] {
+    const ids = new Map<string, number>();
+    const replaced: Mount[] = [];
+    for (const [key, mount] of this.#ours) {
+      const was = this.#uniqueIds.get(key);
+      const is = this.#uniqueIdOf(mount);
+      // One that something is mounted over cannot be asked.
+      const known = is ?? was;
+      if (known !== undefined) ids.set(key, known);
+      if (was !== undefined && was !== known) replaced.push(mount);
+    }
+    this.#uniqueIds = ids;
+    return replaced;
   }
 
   close(): void {

@@ -26,7 +26,9 @@ export class RootWatch {
     this.path = pathOf(rootFd);
     this.name = this.path.slice(this.path.lastIndexOf('/') + 1);
     check(fstat(rootFd, this.#root), 'stat', this.path);
-    this.mounts = new MountWatch();
+    this.mounts = new MountWatch(
+      (mount) => mount.id === this.#root.mountId || this.#below(mount) !== undefined,
+    );
   }
 
   /** The directory that holds the root's entry, or undefined where that entry cannot be moved: `/` and mount points. */

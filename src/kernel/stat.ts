@@ -3,6 +3,7 @@
 import type { ByteString } from '../core/name.ts';
 import {
   AT_EMPTY_PATH,
+  AT_FDCWD,
   AT_NO_AUTOMOUNT,
   AT_SYMLINK_NOFOLLOW,
   S_IFDIR,
@@ -18,6 +19,11 @@ import { nr } from './syscall-numbers.ts';
 const mask = 0x7ff | 0x800 | 0x1000;
 const STATX_BTIME = 0x800;
 const STATX_ATTR_MOUNT_ROOT = 0x2000;
+
+/** STATX_MNT_ID; STATX_MNT_ID_UNIQUE (Linux 6.8) in its place makes the kernel tell a number that is never given out again. */
+const mountIdMask = 0x1000;
+const uniqueIdMask = 0x4000;
+const AT_STATX_DONT_SYNC = 0x4000;
 
 const two32 = 2 ** 32;
 
@@ -130,4 +136,18 @@ export function statx(
 /** Reads the attributes of what a descriptor (O_PATH suffices) refers to. 0 or negative errno. */
 export function fstat(fd: number, out: Stat): number {
   return statx(fd, '', out, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+}
+
+/**
+ * What tells the mount at a path from every other one that ever was, though it may have the number `mountId` of one that has gone.
+ * undefined: the kernel does not say, or the path leads to another mount. Asks no server.
+ */
+export function uniqueMountId(path: ByteString, mountId: number): number | undefined {
+  const bad = first.set(path);
+  const flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+  const ask = (what: number): number | undefined => {
+    const result = syscall5(nr.statx, AT_FDCWD, first.address, flags, what, address);
+    return result === 0 && (word(0) & what) !== 0 ? unsigned64(36) : undefined;
+  };
+  return bad < 0 || ask(mountIdMask) !== mountId ? undefined : ask(uniqueIdMask);
 }

@@ -31,6 +31,21 @@ describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
       watch.untilTold('changed b/m/later');
     });
 
+    test('goes on to be told of when another one has taken its place before anybody looked', () => {
+      const root = tempFolder();
+      const point = join(root, 'm');
+      mkdirSync(point);
+      mountOn(point);
+      writeFileSync(join(point, 'former'), '');
+      const watch = new SteppedWatch(root, { monitor });
+      execFileSync('umount', [point]);
+      execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', point]);
+      writeFileSync(join(point, 'inside'), '');
+      watch.untilTold('deleted m/former', 'created m/inside');
+      writeFileSync(join(point, 'later'), '');
+      watch.untilTold('changed m/later');
+    });
+
     test('is found in a folder that has just come into the tree', () => {
       const top = tempFolder();
       const root = join(top, 'root');

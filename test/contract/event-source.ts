@@ -441,6 +441,21 @@ export function eventSourceContract(contract: EventSourceContract): void {
       execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', own.path]);
     });
 
+    test('unmounted is gone, also where another file system is there before anybody looks', () => {
+      const point = join(folder, 'point');
+      const mount = () => execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', point]);
+      mkdirSync(point);
+      mount();
+      try {
+        openAt(point);
+        execFileSync('umount', [point]);
+        mount();
+        listener.untilCondition({ type: 'root-gone', why: 'unmounted' });
+      } finally {
+        execFileSync('umount', [point]);
+      }
+    });
+
     test('that something is mounted over is gone', () => {
       open();
       execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', root]);
@@ -477,6 +492,26 @@ export function eventSourceContract(contract: EventSourceContract): void {
       }
     } finally {
       unmount(elsewhere);
+    }
+  });
+
+  test('a file system below the root that another one replaces before anybody looks is told, and that one is heard', () => {
+    const point = join(root, 'sub');
+    const mount = () => execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', point]);
+    mount();
+    try {
+      open();
+      listener.add(point, subTag);
+      // The kernel gives its numbers to the next one.
+      execFileSync('umount', [point]);
+      mount();
+      listener.untilCondition({ type: 'unmounted', path: 'sub' });
+      listener.untilCondition({ type: 'mounted', path: 'sub' });
+      listener.add(point, subTag);
+      writeFileSync(join(point, 'file'), '');
+      listener.untilHints(subTag, 'file', appeared | closedWrite);
+    } finally {
+      execFileSync('umount', [point]);
     }
   });
 
