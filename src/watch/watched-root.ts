@@ -36,6 +36,8 @@ export class WatchedRoot {
   isGone = false;
   readonly #options: WatchedRootOptions;
   readonly #stat = new Stat();
+  /** The directory that is attached, exactly: roots of file systems have the same inode number. */
+  readonly #attached = new Stat();
   #source: EventSource | undefined;
   #reasons: string[] = [];
   #fds: DirectoryFds;
@@ -76,8 +78,8 @@ export class WatchedRoot {
       const opened = this.#options.open(fd);
       this.#source = opened.source;
       this.#reasons = [opened.reason];
-      check(fstat(fd, this.#stat), 'stat', path);
-      shadow.identify(shadow.root, identityOf(this.#stat.inoHigh, this.#stat.inoLow));
+      check(fstat(fd, this.#attached), 'stat', path);
+      shadow.identify(shadow.root, identityOf(this.#attached.inoHigh, this.#attached.inoLow));
       this.#fileSystem = describeFileSystem(fd).type;
       // The way to it as it is now: a symlink on it that is swapped does not silently lead elsewhere.
       this.#fds.release();
@@ -99,7 +101,7 @@ export class WatchedRoot {
   isAttachedTo(fd: number): boolean {
     const { path, shadow } = this.#options;
     check(fstat(fd, this.#stat), 'stat', path);
-    const isSame = identityOf(this.#stat.inoHigh, this.#stat.inoLow) === shadow.root.identity;
+    const isSame = this.#stat.isSameInode(this.#attached);
     return isSame && this.#source !== undefined && shadow.isRootPresent && !this.isGone;
   }
 
