@@ -138,6 +138,13 @@ export function fstat(fd: number, out: Stat): number {
   return statx(fd, '', out, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
 }
 
+const found = new Stat();
+
+/** Whether a path leads, through symlinks too, to this inode. */
+export function leadsTo(path: ByteString, inode: Stat): boolean {
+  return statx(AT_FDCWD, path, found, AT_NO_AUTOMOUNT) === 0 && found.isSameInode(inode);
+}
+
 /**
  * What tells the mount at a path from every other one that ever was, though it may have the number `mountId` of one that has gone.
  * undefined: the kernel does not say, or the path leads to another mount. Asks no server.

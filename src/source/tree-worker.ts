@@ -108,6 +108,7 @@ class TreeWorker {
     });
     resources.push(() => source.close());
     this.#source = source;
+    assertInPlace(data.root, rootFd);
     this.#fds = [data.wakeFd, ...source.fds];
     this.#foreignPause = new ForeignPause(data.wakeFd);
     this.#turn = data.readingTurn === undefined ? undefined : new ReadingTurn(data.readingTurn);
@@ -355,6 +356,14 @@ function openRoot(root: string): number {
   if (code === 'ENOENT') throw new FamError('SOURCE_MISSING', `${shown} does not exist`);
   if (code === 'ENOTDIR') throw new FamError('SOURCE_NOT_DIRECTORY', `${shown} is not a folder`);
   throw new FamError('SOURCE_UNREADABLE', `${shown} cannot be opened: ${code}`);
+}
+
+/** RACE: it may have left its place before that was watched. If it does from here on, an event tells. */
+function assertInPlace(root: string, rootFd: number): void {
+  const stat = new sys.Stat();
+  if (sys.fstat(rootFd, stat) === 0 && sys.leadsTo(root, stat)) return;
+  const message = `${displayBytes(root)} was moved or replaced while the mirror started: nothing was recorded. Start again`;
+  throw new FamError('SOURCE_DOUBTFUL', message);
 }
 
 function explain(event: ConditionEvent, root: ByteString): Condition['message'] {

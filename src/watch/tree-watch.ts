@@ -33,6 +33,9 @@ import { WatchedRoot } from './watched-root.ts';
 /** Tables that were changed are made small again after so much quiet. */
 const packAfterMs = 10_000;
 
+/** A root that is replaced again and again while it is attached. */
+const maxAttachTries = 16;
+
 export interface TreeWatchOptions {
   /** Absolute, without a trailing slash. */
   readonly path: ByteString;
@@ -145,9 +148,8 @@ export class TreeWatch implements Disposable {
 
   /** Places the mark, then lists the tree. Throws a FamError when the root is not there or cannot be watched. */
   start(): void {
-    const fd = openat(AT_FDCWD, this.path, O_PATH | O_DIRECTORY);
-    if (fd < 0) throw unwatchable(this.path, fd);
-    this.#root.attach(fd);
+    const result = this.#attach(this.path, openat(AT_FDCWD, this.path, O_PATH | O_DIRECTORY));
+    if (result < 0) throw unwatchable(this.path, result);
     this.#reader.enterFirst();
     this.#doubtReplaced();
     if (this.#options.followSymlinks) this.#followRoot();
@@ -218,6 +220,19 @@ export class TreeWatch implements Disposable {
 
   // --- the root ---
 
+  /** Attaches what `fd` (consumed; -errno: nothing) refers to, or what has taken its place at `path` meanwhile. 0 or -errno. */
+  #attach(path: ByteString, fd: number): number {
+    let found = fd;
+    for (let tries = 1; found >= 0; tries++) {
+      this.#root.attach(found);
+      // RACE: it may have left its place before that was watched. If it does from here on, an event tells.
+      if (tries === maxAttachTries || this.#root.isAt(path)) return 0;
+      this.#root.detach();
+      found = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY);
+    }
+    return found;
+  }
+
   /** The root may be another directory by now, or none. */
   #lookAtRoot(): void {
     const { shadow } = this;
@@ -242,7 +257,11 @@ export class TreeWatch implements Disposable {
     }
     const wasPresent = shadow.isRootPresent;
     this.#root.detach();
-    this.#root.attach(fd);
+    if (this.#attach(path, fd) < 0) {
+      shadow.isRootPresent = wasPresent;
+      this.#lookAtRoot();
+      return;
+    }
     if (wasPresent) {
       this.#rescan(shadow.root, 'replaced', -Infinity);
     } else {

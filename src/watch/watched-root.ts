@@ -8,7 +8,7 @@ import type { DirectoryTag, EventSource, KernelEvent } from '../kernel/event-sou
 import { describeFileSystem } from '../kernel/file-system.ts';
 import { pathOf } from '../kernel/mounts.ts';
 import type { OpenedEventSource } from '../kernel/open-event-source.ts';
-import { fstat, Stat } from '../kernel/stat.ts';
+import { fstat, leadsTo, Stat } from '../kernel/stat.ts';
 import { check } from '../kernel/sys-error.ts';
 import { unreportedAdvice } from '../kernel/unreported.ts';
 import { DirectoryFds } from './directory-fds.ts';
@@ -88,6 +88,11 @@ export class WatchedRoot {
     } finally {
       close(fd);
     }
+  }
+
+  /** Whether `path` leads to what is attached, and so does the path without symlinks that is used from now on. */
+  isAt(path: ByteString): boolean {
+    return leadsTo(path, this.#attached) && leadsTo(this.#fds.rootPath, this.#attached);
   }
 
   detach(): void {
