@@ -1,10 +1,10 @@
 // File systems that are mounted below a watched root, in this thread: a test decides when what has happened is looked at.
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, onTestFinished, test } from 'vitest';
-import { whyNotMountable } from '../../test/contract/filesystems.ts';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { mountFileSystem, whyNotMountable } from '../../test/contract/filesystems.ts';
 import { SteppedWatch } from '../../test/support/stepped-watch.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
 
@@ -59,5 +59,68 @@ describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
       writeFileSync(join(root, 'b', 'm', 'later'), '');
       watch.untilTold('changed b/m/later');
     });
+  },
+);
+
+const noBtrfs = whyNotMountable('btrfs');
+const noOverlay = whyNotMountable('overlay');
+
+describe.each(['fanotify', 'inotify'] as const)(
+  'directories that list other inode numbers than they have, by %s',
+  (monitor) => {
+    test.skipIf(noBtrfs !== undefined)(
+      `btrfs subvolumes below a root that has none${noBtrfs === undefined ? '' : ` (skipped: ${noBtrfs})`}`,
+      () => {
+        const root = tempFolder();
+        const btrfs = mountFileSystem('btrfs');
+        onTestFinished(btrfs.unmount);
+        // The first one is listed with the number that all of them have.
+        for (const name of ['first', 'second', 'third']) {
+          execFileSync('btrfs', ['subvolume', 'create', join(btrfs.path, name)]);
+          mkdirSync(join(btrfs.path, name, 'folder'));
+        }
+        mkdirSync(join(root, 'm'));
+        mountOn(join(root, 'm'), '--bind', btrfs.path);
+        const watch = new SteppedWatch(root, { monitor });
+        writeFileSync(join(root, 'm', 'second', 'file'), '');
+        writeFileSync(join(root, 'm', 'third', 'folder', 'file'), '');
+        watch.settle();
+        expect(watch.lines.sort()).toEqual([
+          'changed m/second/file',
+          'changed m/third/folder/file',
+          'created m/second/file',
+          'created m/third/folder/file',
+        ]);
+      },
+    );
+
+    test.skipIf(noOverlay !== undefined)(
+      `an overlay that is mounted later, with layers on two file systems${noOverlay === undefined ? '' : ` (skipped: ${noOverlay})`}`,
+      () => {
+        const root = tempFolder();
+        const layers = tempFolder();
+        for (const name of ['lower', 'upper']) {
+          mkdirSync(join(layers, name));
+          mountOn(join(layers, name));
+        }
+        for (const name of ['lower/l/deep', 'upper/u/u', 'upper/work'])
+          mkdirSync(join(layers, name), { recursive: true });
+        writeFileSync(join(layers, 'lower/l/file'), 'x');
+        mkdirSync(join(root, 'm'));
+        const watch = new SteppedWatch(root, { monitor });
+        const options = `lowerdir=${layers}/lower,upperdir=${layers}/upper/u,workdir=${layers}/upper/work`;
+        mountOn(join(root, 'm'), '-t', 'overlay', 'overlay', '-o', options);
+        watch.untilTold('rescan m', 'created m/l/deep', 'changed m/l/file');
+        watch.settle();
+        watch.forget();
+        chmodSync(join(root, 'm', 'l', 'file'), 0o600);
+        writeFileSync(join(root, 'm', 'l', 'deep', 'new'), '');
+        watch.settle();
+        expect(watch.lines.filter((line) => !line.startsWith('attributes'))).toEqual([
+          'created m/l/deep/new',
+          'changed m/l/deep/new',
+        ]);
+      },
+    );
   },
 );

@@ -34,12 +34,8 @@ import type { Settling } from './settling.ts';
 import type { Directory, Shadow } from './shadow.ts';
 import type { Teller } from './teller.ts';
 import type { ReportProblem, TreeParts } from './tree-parts.ts';
+import type { Trust } from './trusted-listings.ts';
 import type { WatchedRoot } from './watched-root.ts';
-
-/** File systems whose directories list the inode numbers that stat shows, of files and directories alike. */
-const exactListings: ReadonlySet<string> = new Set(['ext4', 'xfs', 'tmpfs', 'ramfs', 'f2fs']);
-/** ... of files only: a nested btrfs subvolume is listed with another number than it has. */
-const exactFileListings: ReadonlySet<string> = new Set(['btrfs']);
 
 /** While a large tree is listed, inotify's queue (16,384 events) is emptied after so many directories. */
 const directoriesPerDrain = 64;
@@ -87,7 +83,7 @@ export class TreeReader {
 
   /** Watches a directory, then lists it, and so on below it. What is in the shadow below it is replaced. */
   enter(top: Directory, how: Entering): void {
-    const isPlain = this.#isFirst && this.#isPlain;
+    const isPlain = this.#isFirst && this.#takesAll;
     const waiting = [top];
     let count = 0;
     for (let directory = waiting.pop(); directory !== undefined; directory = waiting.pop()) {
@@ -95,9 +91,11 @@ export class TreeReader {
       const fd = this.#watch(directory);
       if (fd === undefined) continue;
       const firstChild = waiting.length;
-      const result = isPlain
-        ? this.#listPlain(directory, fd, waiting)
-        : this.#list(directory, fd, waiting, how);
+      const trust = this.#root.trustOf(fd);
+      const result =
+        isPlain && trust === 'all'
+          ? this.#listPlain(directory, fd, waiting)
+          : this.#list(directory, fd, waiting, how, trust);
       if (result < 0) this.#problem(directory.path, result);
       // Those below are opened from this descriptor soon; a leaf's is not needed again.
       const isLeaf = waiting.length === firstChild;
@@ -110,11 +108,11 @@ export class TreeReader {
   }
 
   /** Records what the directory holds, and tells of it; directories go to `waiting`. 0 or more, or -errno. */
-  #list(directory: Directory, fd: number, waiting: Directory[], how: Entering): number {
+  #list(directory: Directory, fd: number, waiting: Directory[], how: Entering, trust: Trust): number {
     const entries: string[] = [];
     const arrivals: [Name, number][] = [];
     const result = readDirectory(fd, (name, type, inoHigh, inoLow) => {
-      const listed = this.#listed(fd, name, type, inoHigh, inoLow);
+      const listed = this.#listed(fd, name, type, inoHigh, inoLow, trust);
       if (listed === undefined) return;
       const isDirectory = kindOf(listed) === EntryKind.closed;
       const interest = this.#filter.of(directory, name, isDirectory);
@@ -162,24 +160,19 @@ export class TreeReader {
     return result;
   }
 
-  /** Nothing that is listed is left out, followed, or has to be asked for its kind or inode. */
-  get #isPlain(): boolean {
-    return (
-      this.#filter.isAll &&
-      this.#filter.recursive &&
-      !this.#links.followsSymlinks &&
-      exactListings.has(this.#root.fileSystem)
-    );
+  /** Nothing that is listed is left out or followed. */
+  get #takesAll(): boolean {
+    return this.#filter.isAll && this.#filter.recursive && !this.#links.followsSymlinks;
   }
 
-  /** `#list` in the first listing, without a string for each name: 7 % of all that a large tree takes (measured). */
+  /** `#list` in the first listing, where listings are exact, without a string for each name: 7 % of all that a large tree takes (measured). */
   #listPlain(directory: Directory, fd: number, waiting: Directory[]): number {
     const packer = this.#packer;
     const result = readRawDirectory(fd, (bytes, start, end, type, inoHigh, inoLow) => {
       const kind = kindOfListed(type);
       let code =
         kind === undefined
-          ? this.#listed(fd, nameOf(bytes, start, end), type, inoHigh, inoLow)
+          ? this.#listed(fd, nameOf(bytes, start, end), type, inoHigh, inoLow, 'all')
           : entryCode(kind, identityOf(inoHigh, inoLow));
       if (code === undefined) return;
       if (kindOf(code) === EntryKind.closed) {
@@ -209,8 +202,9 @@ export class TreeReader {
       // It may have been listed before.
       lseek(fd, 0, SEEK_SET);
       const present = new Map<Name, EntryCode>();
+      const trust = this.#root.trustOf(fd);
       const result = readDirectory(fd, (name, type, inoHigh, inoLow) => {
-        const listed = this.#listed(fd, name, type, inoHigh, inoLow);
+        const listed = this.#listed(fd, name, type, inoHigh, inoLow, trust);
         if (listed !== undefined) present.set(name, listed);
       });
       if (result < 0) {
@@ -310,11 +304,16 @@ export class TreeReader {
   }
 
   /** The code of a listed entry (a directory as `closed`); undefined when it has gone since. */
-  #listed(fd: number, name: Name, type: number, inoHigh: number, inoLow: number): EntryCode | undefined {
+  #listed(
+    fd: number,
+    name: Name,
+    type: number,
+    inoHigh: number,
+    inoLow: number,
+    trust: Trust,
+  ): EntryCode | undefined {
     const kind = kindOfListed(type);
-    const isExact =
-      exactListings.has(this.#root.fileSystem) ||
-      (kind !== EntryKind.closed && exactFileListings.has(this.#root.fileSystem));
+    const isExact = trust === 'all' || (trust === 'files' && kind !== EntryKind.closed);
     if (kind !== undefined && isExact) return entryCode(kind, identityOf(inoHigh, inoLow));
     if (statx(fd, name, this.#stat) < 0) return undefined;
     return entryCode(kindOfType(this.#stat.type), identityOf(this.#stat.inoHigh, this.#stat.inoLow));

@@ -5,8 +5,7 @@ import { type ByteString, displayBytes } from '../core/name.ts';
 import { under } from '../core/under.ts';
 import { close } from '../kernel/entry-calls.ts';
 import type { DirectoryTag, EventSource, KernelEvent } from '../kernel/event-source.ts';
-import { describeFileSystem } from '../kernel/file-system.ts';
-import { pathOf } from '../kernel/mounts.ts';
+import { pathOf, readMounts } from '../kernel/mounts.ts';
 import type { OpenedEventSource } from '../kernel/open-event-source.ts';
 import { fstat, leadsTo, Stat } from '../kernel/stat.ts';
 import { check } from '../kernel/sys-error.ts';
@@ -16,6 +15,7 @@ import { identityOf } from './entry-code.ts';
 import type { NoticeCode } from './event.ts';
 import { type FdList, noFds } from './fd-list.ts';
 import type { Shadow } from './shadow.ts';
+import { type Trust, TrustedListings } from './trusted-listings.ts';
 
 /** Inode change times are at most this much behind the clock (HZ=100 ticks; 1 s resolution on old file systems). */
 const changeTimeSlackMs = 2000;
@@ -41,7 +41,7 @@ export class WatchedRoot {
   #source: EventSource | undefined;
   #reasons: string[] = [];
   #fds: DirectoryFds;
-  #fileSystem = '';
+  #listings: TrustedListings | undefined;
   #backlog: KernelEvent[] = [];
   #drainedAt = Date.now();
 
@@ -54,9 +54,9 @@ export class WatchedRoot {
     return this.#fds;
   }
 
-  /** The type of the file system that it is on; '' before the first `attach`. */
-  get fileSystem(): string {
-    return this.#fileSystem;
+  /** What can be taken from the listing of a directory (by its descriptor). */
+  trustOf(fd: number): Trust {
+    return this.#listings?.of(fd) ?? 'nothing';
   }
 
   get monitor(): 'fanotify' | 'inotify' {
@@ -80,7 +80,7 @@ export class WatchedRoot {
       this.#reasons = [opened.reason];
       check(fstat(fd, this.#attached), 'stat', path);
       shadow.identify(shadow.root, identityOf(this.#attached.inoHigh, this.#attached.inoLow));
-      this.#fileSystem = describeFileSystem(fd).type;
+      this.#listings = new TrustedListings(fd, hasMountsBelow(pathOf(fd)));
       // The way to it as it is now: a symlink on it that is swapped does not silently lead elsewhere.
       this.#fds.release();
       this.#fds = new DirectoryFds(pathOf(fd), shadow.root);
@@ -170,7 +170,15 @@ export class WatchedRoot {
         const reason = `${displayBytes(path)}: ${event.reason}`;
         this.#reasons.push(reason);
         this.#options.onNotice('otherMonitor', path, reason);
-      } else out.push(event);
+      } else {
+        if (event.type === 'mounted' || event.type === 'unmounted') this.#listings?.mountsChanged();
+        out.push(event);
+      }
     }
   }
+}
+
+function hasMountsBelow(root: ByteString): boolean {
+  const prefix = root === '/' ? root : `${root}/`;
+  return readMounts().some(({ point }) => point !== root && point.startsWith(prefix));
 }
