@@ -2,6 +2,8 @@
 // one go.
 
 import type { ByteString, Name } from '../core/name.ts';
+import { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from '../kernel/constants.ts';
+import { close, openat } from '../kernel/entry-calls.ts';
 import { Hint } from '../kernel/event-source.ts';
 import { Stat, statx } from '../kernel/stat.ts';
 import { goneErrnos } from './directory-fds.ts';
@@ -137,11 +139,25 @@ export class NameChanges {
     if (child === undefined) {
       if (entryValue(code) !== identity)
         this.#shadow.set(parent, name, entryCode(EntryKind.closed, identity));
+      if (this.#filter.recursive && (hints & Hint.attributes) !== 0) this.#tryToEnter(parent, name, identity);
       return;
     }
     const isOther = child.identity !== identity && !isMountRoot;
     if (!isOther && child.isListed && (hints & Hint.vanished) === 0) return;
     this.reidentify(parent, name, code, child, isOther ? identity : child.identity);
+  }
+
+  /** A directory that was not ours to read: what was in it then is as new as what has come since. */
+  #tryToEnter(parent: Directory, name: Name, identity: number): void {
+    const parentFd = this.#root.fds.open(parent);
+    const fd =
+      parentFd < 0 ? parentFd : openat(parentFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) return;
+    close(fd);
+    // RACE: if it may not be read any more, it is an entry like a file again.
+    const child = this.#shadow.enter(parent, name, identity);
+    this.#shadow.set(parent, name, entryCode(EntryKind.entered, child.tag));
+    this.#enter(child, { told: true, complete: true, pid: 0 });
   }
 
   /** The directory at a name is another one, or may be: an inode number that was given out again looks the same. */
