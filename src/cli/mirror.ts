@@ -1,5 +1,6 @@
 // `fam mirror SRC DEST...`
 
+import { constants } from 'node:os';
 import * as z from 'zod/mini';
 import { FamError } from '../core/errors.ts';
 import { prepare } from '../mirror/prepare.ts';
@@ -33,7 +34,10 @@ function bytesASecond(option: string, text: string | undefined): number | undefi
   return bytes;
 }
 
-/** Mirrors until SIGINT or SIGTERM (exit 0), or until in sync with `--once`. @throws FamError */
+/**
+ * Mirrors until SIGINT or SIGTERM (exit 0), or until in sync with `--once`; then a signal before that is told by the exit code, as shells
+ * do. @throws FamError
+ */
 export async function mirrorCommand(
   source: string,
   destinations: readonly string[],
@@ -78,8 +82,12 @@ export async function mirrorCommand(
       if (options.once && mirror.inSync) resolve();
     };
   });
+  let exitCode = 0;
+  const stopped = stop.first.then((signal) => {
+    if (options.once) exitCode = 128 + constants.signals[signal];
+  });
   try {
-    await Promise.race([stop.first, inSync, mirror.failed]);
+    await Promise.race([inSync, stopped, mirror.failed]);
   } catch (error) {
     await mirror.close(false);
     throw error instanceof FamError ? error : new FamError('INTERNAL', String(error), { cause: error });
@@ -89,7 +97,7 @@ export async function mirrorCommand(
   await Promise.race([mirror.close(), stop.second.then(() => mirror.abandon())]);
   log.info({ event: 'stopped' }, 'stopped');
   // The second signal ends what is still being flushed.
-  process.exit(0);
+  process.exit(exitCode);
 }
 
 /** Not loaded before ssh is on its way. A function of its own: in one with `using` tsc leaves these names as they are. */
@@ -101,22 +109,23 @@ async function theRest() {
 }
 
 /** The first SIGINT or SIGTERM asks for an orderly end, the second one for an end at once. */
-function stopSignals(): { readonly first: Promise<void>; readonly second: Promise<void> } {
+type StopSignal = 'SIGINT' | 'SIGTERM';
+
+function stopSignals(): { readonly first: Promise<StopSignal>; readonly second: Promise<void> } {
   let count = 0;
-  let resolveFirst: () => void = () => {};
+  let resolveFirst: (signal: StopSignal) => void = () => {};
   let resolveSecond: () => void = () => {};
-  const first = new Promise<void>((resolve) => {
+  const first = new Promise<StopSignal>((resolve) => {
     resolveFirst = resolve;
   });
   const second = new Promise<void>((resolve) => {
     resolveSecond = resolve;
   });
-  const onSignal = (): void => {
+  const onSignal = (signal: StopSignal): void => {
     count += 1;
-    if (count === 1) resolveFirst();
+    if (count === 1) resolveFirst(signal);
     else resolveSecond();
   };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => onSignal(signal));
   return { first, second };
 }

@@ -46,7 +46,7 @@ export function prepare(options: PrepareOptions): Prepared {
   for (const destination of destinations) refuseOverlap(source, destination);
   refuseOverlaps(destinations);
   const inherited = inheritanceOf(source);
-  const stateDir = stateFolder(options.stateDir ?? stateFolderOf(source), source);
+  const stateDir = stateFolder(options.stateDir ?? stateFolderOf(source), source, destinations);
   const transports = destinations.map((destination) => new EagerTransport(transportTo(destination, options)));
   return {
     source,
@@ -73,6 +73,8 @@ function transportTo(destination: Destination, options: PrepareOptions): Transpo
 
 /** The source's real path. */
 function sourceFolder(given: string): string {
+  // A variable that is not set would name the working directory.
+  if (given === '') throw new FamError('USAGE', 'the source is empty: name a folder, `.` for this one');
   try {
     const path = realpathSync(given);
     if (!statSync(path).isDirectory()) {
@@ -100,7 +102,19 @@ function sourceFolder(given: string): string {
   }
 }
 
-function stateFolder(path: string, source: string): string {
+function stateFolder(path: string, source: string, destinations: readonly Destination[]): string {
+  const planned = realPathOrParent(resolve(path));
+  const refuse = (what: string): void => {
+    throw new FamError(
+      'OVERLAP',
+      `the state folder ${path} lies inside the ${what}: name another with --state`,
+    );
+  };
+  if (isWithin(planned, source)) refuse(`source ${source}`);
+  for (const destination of destinations) {
+    if (destination.kind === 'local' && isWithin(planned, realPathOrParent(resolve(destination.path))))
+      refuse(`replica ${destination.path}`);
+  }
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (cause) {
@@ -110,14 +124,7 @@ function stateFolder(path: string, source: string): string {
       { cause },
     );
   }
-  const real = realpathSync(path);
-  if (isWithin(real, source)) {
-    throw new FamError(
-      'OVERLAP',
-      `the state folder ${path} lies inside the source ${source}: name another with --state`,
-    );
-  }
-  return real;
+  return realpathSync(path);
 }
 
 function refuseOverlap(source: string, destination: Destination): void {

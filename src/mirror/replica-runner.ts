@@ -169,7 +169,10 @@ export class ReplicaRunner {
     this.#problems = 0;
     let failure: FamError | undefined;
     const { how, error } = await new Promise<SessionEnd>((resolve) => {
-      this.#session = this.#reader.attach(this.#options.session, connection, {
+      const { session } = this.#options;
+      // Consent is of no use where only what changes is looked at.
+      const compares = session.init && !this.#everInSync;
+      this.#session = this.#reader.attach({ ...session, compares }, connection, {
         event: (event) => {
           failure = this.#event(event) ?? failure;
         },

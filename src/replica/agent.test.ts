@@ -148,6 +148,7 @@ describe('runAgent', () => {
       epoch: 1,
       cursor: 12,
       pending: [owedRoot],
+      rules: '',
     });
   });
 

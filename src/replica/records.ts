@@ -27,6 +27,8 @@ export interface ReplicaMemory {
   readonly lackingSince: Seq;
   /** Files that batches have brought last, the last one last (`isFamiliar`). */
   readonly latest: readonly InodeId[];
+  /** `rulesKey` of the rules by which all of it was compared; undefined: an older fam did not note it. */
+  readonly rules?: string | undefined;
 }
 
 const seq = z.int().check(z.nonnegative());
@@ -45,6 +47,7 @@ const memorySchema = z.object({
   deferred: z.array(z.object({ parent: seq, name: nameSchema, id: seq })),
   lackingSince: z._default(seq, 0),
   latest: z._default(z.array(seq), []),
+  rules: z.optional(z.string()),
 });
 
 const memoryKey = 'replica/memory';

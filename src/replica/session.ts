@@ -22,7 +22,7 @@ import type {
   Wants,
   Welcome,
 } from '../wire/messages.ts';
-import { protocolVersion } from '../wire/messages.ts';
+import { protocolVersion, rulesKey } from '../wire/messages.ts';
 import { follow } from './allegiance.ts';
 import { Applier, type Step } from './applier.ts';
 import { ApplyingMark } from './applying-mark.ts';
@@ -248,14 +248,14 @@ export class ReplicaSession {
     if (this.#succession?.isMain === true) return null;
     // I8: whoever was killed before it had what it lacked is behind no cursor.
     if (memory.lackingSince > 0) return null;
-    const { sourceId, epoch, cursor } = memory;
+    const { sourceId, epoch, cursor, rules } = memory;
     // A hello has to fit into a frame.
     if (this.#records.pending.size > maxPendingTold) return null;
     const pending = [...this.#records.pending].map((id) => {
       const staged = this.#applier.streams.received(id);
       return { id, contentSeq: staged?.contentSeq ?? 0, received: staged?.received ?? 0 };
     });
-    return { sourceId, epoch, cursor, pending };
+    return { sourceId, epoch, cursor, pending, ...(rules === undefined ? {} : { rules }) };
   }
 
   #meet(welcome: Welcome): void {
@@ -293,6 +293,7 @@ export class ReplicaSession {
         deferred: [],
         lackingSince: 0,
         latest: [],
+        rules: rulesKey(welcome.attributeRules),
       });
     });
   }

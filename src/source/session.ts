@@ -17,6 +17,7 @@ import {
   heartbeatMs,
   type Kept,
   protocolVersion,
+  rulesKey,
   type ToAgent,
   type ToSource,
   type Wants,
@@ -41,6 +42,8 @@ const contentsFirstMs = 2000;
 export interface SessionOptions {
   readonly version: string;
   readonly init: boolean;
+  /** The whole replica, whatever it remembers. Default false. */
+  readonly compares?: boolean;
   readonly durability: Welcome['durability'];
   /** After this a file that never holds still is sent as it is. */
   readonly hotFileMaxDelayMs: number;
@@ -278,12 +281,16 @@ export class Session {
     this.#view.refresh();
     const view = this.#view;
     const state = hello.state;
+    const rules = rulesKey(this.#options.attributeRules);
     const resumes =
+      this.#options.compares !== true &&
       state !== null &&
       state.sourceId === view.sourceId &&
       state.epoch === view.epoch &&
       state.cursor >= view.pruned &&
-      state.cursor <= view.head;
+      state.cursor <= view.head &&
+      // Owners and modes that were made by other rules are to be made anew.
+      (state.rules ?? rules) === rules;
     const mode = resumes ? 'resume' : 'reconcile';
     const { version, init, durability, attributeRules, promotedAt = 0, follows } = this.#options;
     this.#takesAlive = hello.takesAlive === true;

@@ -19,7 +19,13 @@ const errorCode = z.custom<ErrorCode>(
 );
 
 const owed = z.object({ id: z.int().check(z.positive()), contentSeq: count, received: count });
-const state = z.object({ sourceId: text, epoch: count, cursor: count, pending: z.array(owed) });
+const state = z.object({
+  sourceId: text,
+  epoch: count,
+  cursor: count,
+  pending: z.array(owed),
+  rules: z.optional(text),
+});
 const problem = z.object({ path: text, action: text, code: text });
 
 const idMap = z.array(z.object({ from: count, to: count, target: text }));

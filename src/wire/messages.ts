@@ -1,5 +1,6 @@
 // Every message of docs/protocol.md as a value. One file each for its codec.
 
+import { createHash } from 'node:crypto';
 import type { Attributes, InodeId, Seq } from '../core/attributes.ts';
 import type { Batch, Content } from '../core/change.ts';
 import type { ErrorCode } from '../core/errors.ts';
@@ -22,6 +23,8 @@ export interface ReplicaState {
   readonly epoch: number;
   readonly cursor: Seq;
   readonly pending: readonly OwedContent[];
+  /** `rulesKey` of what the tree was brought to; left out: it was not noted. */
+  readonly rules?: string | undefined;
 }
 
 export interface Hello {
@@ -65,6 +68,15 @@ export interface AttributeRules {
   readonly groups: readonly IdMapRule[];
   /** As core/mode-rules.ts reads it; '' for none. */
   readonly chmod: string;
+}
+
+/** The same for equal rules, other for others. */
+export function rulesKey(rules: AttributeRules | undefined): string {
+  if (rules === undefined) return '';
+  const { owners, groups, chmod } = rules;
+  return createHash('sha256')
+    .update(JSON.stringify([owners, groups, chmod]))
+    .digest('hex');
 }
 
 export interface BatchMessage extends Batch {

@@ -37,6 +37,27 @@ test('fam mirror maps owners and modes at first contact and live', async () => {
   await mirror.end();
 });
 
+test('other rules are for what is there already, too: the replica is compared anew', async () => {
+  const farm = await startFarm({ ssh: 0, local: 1, files: 5 });
+  const [replica = ''] = farm.replicas;
+  const startWith = async (args: readonly string[], mode: 'resume' | 'reconcile'): Promise<void> => {
+    const mirror = farm.start({ args });
+    await mirror.inSync();
+    expect(mirror.events('connected')[0]).toMatchObject({ mode });
+    await mirror.barrier();
+    await mirror.end();
+  };
+  writeFileSync(join(farm.source, 'page'), 'page');
+  await startWith([], 'reconcile');
+  const maps = ['--owner-map', '*:1234', '--chmod', 'F600'];
+  await startWith(maps, 'reconcile');
+  const { uid, mode } = lstatSync(join(replica, 'page'));
+  expect({ uid, mode: mode & 0o7777 }).toEqual({ uid: 1234, mode: 0o600 });
+  await startWith(maps, 'resume');
+  await startWith([], 'reconcile');
+  farm.expectEqual();
+});
+
 test.each([
   [['--chmod', 'rwx'], '--chmod takes rules'],
   [['--owner-map', 'nobody-of-that-name:1'], 'nobody-of-that-name is nobody here'],

@@ -73,6 +73,20 @@ test('a destination inside the source: 16', async () => {
   await expectFailure(16, [source, join(source, 'inside'), '--state', state], join(source, 'inside'));
 });
 
+test('the state inside the source or a replica: 16, and nothing is made there', async () => {
+  const { source, dest } = place();
+  for (const folder of [source, dest]) {
+    const state = join(folder, 'state');
+    await expectFailure(16, [source, dest, '--state', state], state, folder);
+    expect(existsSync(state)).toBe(false);
+  }
+});
+
+test('a source that is an empty word: 2', async () => {
+  const { dest, state } = place();
+  await expectFailure(2, ['', dest, '--state', state], 'source is empty');
+});
+
 test('destinations that are one another, or inside one another: 16', async () => {
   const { source, dest, state } = place();
   const inside = join(dest, 'not/there/yet');

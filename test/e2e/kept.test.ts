@@ -42,6 +42,21 @@ async function addSocket(path: string): Promise<void> {
   onTestFinished(() => void server.close());
 }
 
+test('--init on a replica that has been compared before moves what only it has to its trash', async () => {
+  const farm = await startFarm({ ssh: 0, local: 1, files: 5 });
+  const extra = join(farm.replicas[0] ?? '', 'extra');
+  writeFileSync(extra, 'extra');
+  const first = farm.start();
+  await first.inSync();
+  expect(first.stderr).toContain('--init moves such to the trash');
+  await first.end();
+  const mirror = farm.start({ args: ['--init'] });
+  await mirror.inSync();
+  expect(existsSync(extra)).toBe(false);
+  farm.expectEqual();
+  await mirror.end();
+});
+
 test('devices, FIFOs, capabilities and ACLs are kept; sockets are left out and counted', async () => {
   const farm = await startFarm({ ssh: 0, local: 1, files: 20 });
   const [replica = ''] = farm.replicas;

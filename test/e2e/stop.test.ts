@@ -1,6 +1,6 @@
 // Ctrl-C and SIGTERM: what is in flight is finished, the state is flushed, exit 0. A second one: at once.
 
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { mountFileSystem, whyNotMountable } from '../contract/filesystems.ts';
@@ -47,6 +47,14 @@ test.skipIf(whyNotMountable('overlay') !== undefined)(
     await mirror.end();
   },
 );
+
+test('SIGTERM before --once has done what it was to do ends with 143', async () => {
+  const farm = await startFarm({ ssh: 0, local: 1 });
+  writeFileSync(join(farm.source, 'large'), Buffer.alloc(4_000_000, 'large'));
+  const mirror = farm.start({ args: ['--once', '--bandwidth', '100K'] });
+  await mirror.logged('connected');
+  expect(await mirror.stop('SIGTERM'), mirror.stderr).toEqual({ code: 143, signal: null });
+});
 
 test('SIGTERM during the first sync ends with 0', async () => {
   const farm = await startFarm({ ssh: 1, files: 3000 });
