@@ -42,6 +42,11 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined;
 }
 
+/** There was no room on the disk, whoever found that out: a system call, Node.js or lmdb. */
+export function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && /No space left|ENOSPC|EDQUOT/.test(error.message);
+}
+
 /** What happened, where, and what to do about it, in the message; the rest for programs. */
 export class FamError extends Error {
   override readonly name = 'FamError';
@@ -57,4 +62,9 @@ export class FamError extends Error {
   get exitCode(): number {
     return exitCodes[this.code];
   }
+}
+
+export function stateIsFull(stateDir: string, cause: unknown): FamError {
+  const message = `the state in ${stateDir} cannot be written: its file system is full: make room there, and start fam again`;
+  return new FamError('STATE_UNUSABLE', message, { cause });
 }

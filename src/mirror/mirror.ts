@@ -5,6 +5,7 @@ import { MessageChannel } from 'node:worker_threads';
 import { type Controlled, serveControl } from '../control/server.ts';
 import type { MirrorStatus, WaitResult } from '../control/status.ts';
 import type { Seq } from '../core/attributes.ts';
+import { isDiskFull, stateIsFull } from '../core/errors.ts';
 import { bytesOfText, displayBytes } from '../core/name.ts';
 import type { Log } from '../runtime/log.ts';
 import { packageVersion } from '../runtime/version.ts';
@@ -93,7 +94,9 @@ export class Mirror implements Controlled {
       ...reading,
       bandwidth: options.bandwidthTotal,
     };
-    this.#reader = new ReaderThread(data, (error) => reject(error));
+    this.#reader = new ReaderThread(data, (error) =>
+      reject(isDiskFull(error) ? stateIsFull(stateDir, error) : error),
+    );
   }
 
   /** Places the mark and opens the state; returns when the tree is being watched. Abandons what was prepared if that fails. */

@@ -11,7 +11,7 @@ import {
   type TransferListItem,
   workerData,
 } from 'node:worker_threads';
-import { FamError } from '../core/errors.ts';
+import { FamError, isDiskFull } from '../core/errors.ts';
 import { check, drainEventfd, poll, resizePipe, SysError } from '../kernel/sys.ts';
 import { TreeStore } from '../tree/store.ts';
 import { decodeToAgent, encode } from '../wire/codec.ts';
@@ -226,7 +226,7 @@ class ApplierThread {
 
   #asFamError(error: unknown): FamError {
     if (error instanceof FamError) return error;
-    if (error instanceof Error && /No space left|ENOSPC|EDQUOT/.test(error.message)) {
+    if (isDiskFull(error)) {
       // The state's database and the trash's list are on the same file system.
       const message = `cannot write the state of ${this.#data.root}: the file system is full: make room there`;
       return new FamError('DISK_FULL', message, { cause: error, retryable: true });

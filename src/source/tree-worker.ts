@@ -6,7 +6,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import * as z from 'zod/mini';
 import type { Seq } from '../core/attributes.ts';
-import { FamError } from '../core/errors.ts';
+import { FamError, isDiskFull, stateIsFull } from '../core/errors.ts';
 import { type ByteString, displayBytes } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
 import { under } from '../core/under.ts';
@@ -385,15 +385,16 @@ function explain(event: ConditionEvent, root: ByteString): Condition['message'] 
   }
 }
 
-function failure(error: unknown): FromTree {
-  const known =
-    error instanceof FamError
-      ? error
-      : new FamError(
-          'INTERNAL',
-          `the tree's thread failed: ${error instanceof Error ? error.stack : String(error)}`,
-        );
+function failure(error: unknown, stateDir: string): FromTree {
+  const known = asFamError(error, stateDir);
   return { type: 'failed', error: { code: known.code, message: known.message, retryable: known.retryable } };
+}
+
+function asFamError(error: unknown, stateDir: string): FamError {
+  if (error instanceof FamError) return error;
+  if (isDiskFull(error)) return stateIsFull(stateDir, error);
+  const text = error instanceof Error ? error.stack : String(error);
+  return new FamError('INTERNAL', `the tree's thread failed: ${text}`, { cause: error });
 }
 
 function main(data: TreeData): void {
@@ -402,7 +403,7 @@ function main(data: TreeData): void {
   try {
     new TreeWorker(data, resources).run();
   } catch (error) {
-    failed = failure(error);
+    failed = failure(error, data.stateDir);
   }
   // The last word comes after the store has been closed: whoever hears it may open it again.
   for (const close of resources.reverse()) close();
