@@ -22,6 +22,11 @@ export class KnownContents {
     this.#store = store;
   }
 
+  /** A stream begins, or begins anew: what was said of an earlier one is not of this one. */
+  beginsAnew(id: InodeId): void {
+    this.#coming.delete(id);
+  }
+
   expect({ id, contentSeq, version }: Version): void {
     this.#coming.set(id, { contentSeq, version: Uint8Array.from(version) });
   }

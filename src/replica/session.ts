@@ -392,6 +392,7 @@ export class ReplicaSession {
   }
 
   #stream(piece: StreamPiece): void {
+    if (piece.offset === 0) this.#knownContents.beginsAnew(piece.id);
     const { streams } = this.#applier;
     const result = streams.write(piece, (fd) => this.#bases.copy(piece.id, fd, piece.offset, piece.copy));
     if (piece.last) this.#bases.drop(piece.id);

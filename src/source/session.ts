@@ -119,7 +119,7 @@ export class Session {
   #walk: ReconcileWalk | undefined;
   /** The last batch of the journal was complete. */
   #isComplete = false;
-  /** Until then the contents that first contact has found lacking come before all that the journal says of their folders. */
+  /** Until then the contents that a replica lacks when it comes, or that first contact has found lacking, come before all that the journal says of their folders. */
   #contentsFirstUntil: number | undefined;
   /** The replica's root held nothing when it came. */
   #isEmpty = false;
@@ -327,6 +327,8 @@ export class Session {
         }
         this.#owed.add(one.id, Math.min(one.contentSeq, state.cursor), one.contentSeq, true, one.received);
       }
+      // It may be the first contact that was cut off before they had come.
+      this.#contentsFirstUntil = performance.now() + contentsFirstMs;
       this.#progress();
     } else {
       const { former } = this.#shared;

@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { compareTrees } from '../oracle/compare-trees.ts';
-import { type Connection, ReplicaPair } from '../support/replica-pair.ts';
+import { type Connection, Killed, ReplicaPair } from '../support/replica-pair.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 process.umask(0o022);
@@ -131,7 +131,11 @@ test.each([
       fs.renameSync(at('between'), at('other'));
     },
   ],
-])('no old page under a new name: a folder %s during a first contact', (_, move) => {
+])('no old page under a new name: a folder %s during a first contact, or after it was cut off', (_, move) => {
+  for (const isCutOff of [false, true]) expectNoOldPage(move, isCutOff);
+});
+
+function expectNoOldPage(move: (at: (name: string) => string) => void, isCutOff: boolean): void {
   const pair = mirrored();
   const inSource = (name: string): string => join(pair.source, name);
   fs.mkdirSync(inSource('other'));
@@ -158,12 +162,20 @@ test.each([
   };
   look();
   const onListing = (listings: number): void => {
-    if (listings !== 1) return;
+    if (listings !== 1 || isCutOff) return;
     move(inSource);
     pair.record();
   };
+  const onPiece = (): void => {
+    if (isCutOff) throw new Killed();
+  };
+  if (isCutOff) {
+    expect(() => pair.connect({ onPiece }, look)).toThrow(Killed);
+    move(inSource);
+    pair.record();
+  }
   pair.connect({ onListing }, look);
   expect(oldUnderNewNames).toEqual([]);
   pair.connect();
   expectEqual(pair);
-});
+}
