@@ -5,7 +5,7 @@ import { MessageChannel } from 'node:worker_threads';
 import { type Controlled, serveControl } from '../control/server.ts';
 import type { MirrorStatus, WaitResult } from '../control/status.ts';
 import type { Seq } from '../core/attributes.ts';
-import { isDiskFull, stateIsFull } from '../core/errors.ts';
+import { FamError, isDiskFull, stateIsFull } from '../core/errors.ts';
 import { bytesOfText, displayBytes } from '../core/name.ts';
 import type { Log } from '../runtime/log.ts';
 import { packageVersion } from '../runtime/version.ts';
@@ -257,13 +257,13 @@ export class Mirror implements Controlled {
 
   /** I9: one replica that knows a later main is enough, at any time. Whoever went on would keep the others from following it. */
   #giveUpIfSuperseded(): void {
-    for (const { lastError } of this.#runners)
-      if (lastError?.code === 'SUPERSEDED') this.#failure.reject(lastError);
+    for (const { label, lastError } of this.#runners)
+      if (lastError?.code === 'SUPERSEDED') this.#failure.reject(saidOf(label, lastError));
   }
 
   /** At the start only: when no replica can be reached at all, the command ends and says why. */
   #giveUpIfHopeless(): void {
-    const errors = this.#runners.map((runner) => runner.hopeless);
+    const errors = this.#runners.map(({ label, hopeless }) => hopeless && saidOf(label, hopeless));
     const first = errors.find((error) => error?.retryable === false) ?? errors[0];
     if (first !== undefined && errors.every((error) => error !== undefined)) this.#failure.reject(first);
   }
@@ -332,4 +332,11 @@ export class Mirror implements Controlled {
       signal.addEventListener('abort', done);
     });
   }
+}
+
+/** The replica's side knows its path only: which of them it was is for us to say. */
+function saidOf(replica: string, error: FamError): FamError {
+  if (error.message.includes(replica)) return error;
+  const { code, message, retryable } = error;
+  return new FamError(code, `${replica}: ${message}`, { cause: error, retryable });
 }
