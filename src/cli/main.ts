@@ -1,7 +1,7 @@
 // cli/: one file a subcommand; each parses, calls and prints. Imports mirror, control and everything below.
 
 import { Command, CommanderError, Option } from 'commander';
-import { exitCodes, FamError } from '../core/errors.ts';
+import { exitCodes, FamError, stackOf } from '../core/errors.ts';
 import { packageVersion } from '../runtime/version.ts';
 
 const program = new Command('fam')
@@ -176,7 +176,7 @@ try {
       process.stderr.write(`${error.cause.stack}\n`);
     process.exitCode = error.exitCode;
   } else {
-    process.stderr.write(`fam: internal error: ${error instanceof Error ? error.stack : String(error)}\n`);
+    process.stderr.write(`fam: internal error: ${stackOf(error)}\n`);
     process.exitCode = exitCodes.INTERNAL;
   }
 }

@@ -108,9 +108,9 @@ async function theRest() {
   return { Mirror, MirrorProgress, openLog };
 }
 
-/** The first SIGINT or SIGTERM asks for an orderly end, the second one for an end at once. */
 type StopSignal = 'SIGINT' | 'SIGTERM';
 
+/** The first SIGINT or SIGTERM asks for an orderly end, the second one for an end at once. */
 function stopSignals(): { readonly first: Promise<StopSignal>; readonly second: Promise<void> } {
   let count = 0;
   let resolveFirst: (signal: StopSignal) => void = () => {};

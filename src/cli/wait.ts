@@ -2,11 +2,11 @@
 
 import * as z from 'zod/mini';
 import { askWait } from '../control/client.ts';
+import { longestWaitMs } from '../control/status.ts';
 import { FamError } from '../core/errors.ts';
 import { chooseState } from './state-option.ts';
 
-/** As much as a mirror may be asked for (control/server.ts): a day. */
-const longestWaitS = 86_400;
+const longestWaitS = longestWaitMs / 1000;
 
 const waitOptions = z.object({
   state: z.optional(z.string()),

@@ -4,7 +4,7 @@ import { closeSync, constants, openSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import * as z from 'zod/mini';
 import { FamError } from '../core/errors.ts';
-import type { MirrorStatus, WaitResult } from './status.ts';
+import { longestWaitMs, type MirrorStatus, type WaitResult } from './status.ts';
 
 export const controlSocketName = 'control.sock';
 
@@ -16,7 +16,7 @@ export interface Controlled {
 }
 
 const waitQuery = z.object({
-  timeoutMs: z._default(z.coerce.number().check(z.nonnegative(), z.maximum(86_400_000)), 60_000),
+  timeoutMs: z._default(z.coerce.number().check(z.nonnegative(), z.maximum(longestWaitMs)), 60_000),
 });
 
 /** A state folder, held open. */
@@ -69,7 +69,7 @@ async function answer(mirror: Controlled, request: IncomingMessage, response: Se
   else if (asked === 'POST /wait') {
     const query = waitQuery.safeParse(Object.fromEntries(searchParams));
     if (!query.success) {
-      reply(response, 400, { error: 'timeoutMs takes 0 to 86400000 milliseconds' });
+      reply(response, 400, { error: `timeoutMs takes 0 to ${longestWaitMs} milliseconds` });
       return;
     }
     const gone = new AbortController();

@@ -45,6 +45,9 @@ export const mirrorStatus = z.object({
 export type ReplicaStatus = z.infer<typeof replicaStatus>;
 export type MirrorStatus = z.infer<typeof mirrorStatus>;
 
+/** What a mirror may be asked to wait for at most: a day. */
+export const longestWaitMs = 86_400_000;
+
 /** The answer to `POST /wait`. */
 export const waitResult = z.object({
   reached: z.boolean(),

@@ -42,6 +42,11 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined;
 }
 
+/** For whoever is to find a defect. */
+export function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
 /** There was no room on the disk, whoever found that out: a system call, Node.js or lmdb. */
 export function isDiskFull(error: unknown): boolean {
   return error instanceof Error && /No space left|ENOSPC|EDQUOT/.test(error.message);
@@ -64,6 +69,7 @@ export class FamError extends Error {
   }
 }
 
+/** What `isDiskFull` says, of the source's state. */
 export function stateIsFull(stateDir: string, cause: unknown): FamError {
   const message = `the state in ${stateDir} cannot be written: its file system is full: make room there, and start fam again`;
   return new FamError('STATE_UNUSABLE', message, { cause });

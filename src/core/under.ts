@@ -1,4 +1,4 @@
-// A path in a tree, as an absolute one.
+// A path in a tree, as an absolute one, and back.
 
 import type { ByteString } from './name.ts';
 
@@ -6,4 +6,10 @@ import type { ByteString } from './name.ts';
 export function under(root: ByteString, path: ByteString): ByteString {
   if (path === '') return root;
   return root === '/' ? `/${path}` : `${root}/${path}`;
+}
+
+/** @returns the absolute `path` relative to `root`; undefined when it is not below it */
+export function below(root: ByteString, path: ByteString): ByteString | undefined {
+  const prefix = root === '/' ? root : `${root}/`;
+  return path.startsWith(prefix) && path !== prefix ? path.slice(prefix.length) : undefined;
 }

@@ -2,20 +2,20 @@
 // By inotify(7) for both monitors: it tells of a directory's own move alone, however busy the directory is, on every file system.
 
 import type { ByteString } from '../core/name.ts';
-import { EACCES } from './constants.ts';
+import {
+  EACCES,
+  IN_CLOEXEC,
+  IN_DONT_FOLLOW,
+  IN_MASK_ADD,
+  IN_MOVE_SELF,
+  IN_MOVED_FROM,
+  IN_NONBLOCK,
+  IN_ONLYDIR,
+} from './constants.ts';
 import { close } from './entry-calls.ts';
 import { addressOf, syscall1, syscall2, syscall3 } from './ffi.ts';
 import { first } from './scratch.ts';
 import { nr } from './syscall-numbers.ts';
-
-// sys/inotify.h
-export const IN_NONBLOCK = 0o4000;
-export const IN_CLOEXEC = 0o2000000;
-export const IN_MOVED_FROM = 0x40;
-export const IN_MOVE_SELF = 0x800;
-export const IN_ONLYDIR = 0x1000000;
-export const IN_DONT_FOLLOW = 0x2000000;
-export const IN_MASK_ADD = 0x20000000;
 
 /** With IN_MASK_ADD: the instance may watch the directory for other reasons too. */
 const always = IN_ONLYDIR | IN_DONT_FOLLOW | IN_MASK_ADD;

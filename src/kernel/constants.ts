@@ -73,3 +73,12 @@ export const ENODATA = 61;
 export const EOPNOTSUPP = 95;
 export const ESTALE = 116;
 export const EDQUOT = 122;
+
+// sys/inotify.h: what a root's own events and those of the directories above it need alike
+export const IN_NONBLOCK = 0o4000;
+export const IN_CLOEXEC = 0o2000000;
+export const IN_MOVED_FROM = 0x40;
+export const IN_MOVE_SELF = 0x800;
+export const IN_ONLYDIR = 0x1000000;
+export const IN_DONT_FOLLOW = 0x2000000;
+export const IN_MASK_ADD = 0x20000000;

@@ -4,15 +4,21 @@ import { close } from './entry-calls.ts';
 import { Epoll } from './epoll.ts';
 import { eventfd, signalEventfd } from './poll.ts';
 
+/** As a thread does that waits for others from now on. */
+function hold(epoll: Epoll, fds: readonly number[]): void {
+  epoll.retain(fds);
+  for (const fd of fds) epoll.add(fd);
+}
+
 describe('Epoll', () => {
   test('tells which of its descriptors are readable', () => {
     using epoll = new Epoll();
     const [a, b] = [eventfd(), eventfd()];
-    epoll.set([a, b]);
+    hold(epoll, [a, b]);
     expect(epoll.wait(0)).toEqual([]);
     signalEventfd(b);
     expect(epoll.wait()).toEqual([b]);
-    epoll.set([a]);
+    hold(epoll, [a]);
     expect(epoll.wait(0)).toEqual([]);
     close(a);
     close(b);
@@ -21,11 +27,11 @@ describe('Epoll', () => {
   test('a descriptor that bears the number of one that was closed is waited for', () => {
     using epoll = new Epoll();
     const former = eventfd();
-    epoll.set([former]);
+    hold(epoll, [former]);
     close(former);
     const now = eventfd();
     expect(now).toBe(former);
-    epoll.set([now]);
+    hold(epoll, [now]);
     signalEventfd(now);
     expect(epoll.wait(1000)).toEqual([now]);
     close(now);
@@ -34,11 +40,11 @@ describe('Epoll', () => {
   test('one that was closed, and whose number a directory bears since, leaves the set', () => {
     using epoll = new Epoll();
     const former = eventfd();
-    epoll.set([former]);
+    hold(epoll, [former]);
     close(former);
     const directory = openSync('/', 'r');
     expect(directory).toBe(former);
-    epoll.set([]);
+    hold(epoll, []);
     closeSync(directory);
   });
 });

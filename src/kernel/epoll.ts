@@ -31,16 +31,7 @@ export class Epoll implements Disposable {
     this.fd = check(syscall1(nr.epollCreate1, EPOLL_CLOEXEC), 'epoll_create');
   }
 
-  /**
-   * Makes the set hold exactly these. Each is added again: one that was closed has left the set, and another may bear its
-   * number since.
-   */
-  set(fds: readonly number[]): void {
-    this.retain(fds);
-    for (const fd of fds) this.add(fd);
-  }
-
-  /** Removes all but these. */
+  /** Removes all but these, which are to be added again: one that was closed has left the set, and another may bear its number since. */
   retain(fds: readonly number[]): void {
     for (const fd of this.#members) if (!fds.includes(fd)) this.remove(fd);
   }

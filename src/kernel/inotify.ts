@@ -2,8 +2,10 @@
 // that have no file handles.
 
 import { asName, type ByteString, type Name } from '../core/name.ts';
+import { Ancestors } from './ancestors.ts';
 import {
-  Ancestors,
+  EAGAIN,
+  ENOSPC,
   IN_CLOEXEC,
   IN_DONT_FOLLOW,
   IN_MASK_ADD,
@@ -11,8 +13,7 @@ import {
   IN_MOVED_FROM,
   IN_NONBLOCK,
   IN_ONLYDIR,
-} from './ancestors.ts';
-import { EAGAIN, ENOSPC } from './constants.ts';
+} from './constants.ts';
 import { close, procPath } from './entry-calls.ts';
 import {
   type DirectoryTag,

@@ -2,6 +2,7 @@
 // NFS. Decided for each file system when its first directory is added.
 
 import type { ByteString, Name } from '../core/name.ts';
+import { below } from '../core/under.ts';
 import { Epoll } from './epoll.ts';
 import type { DirectoryTag, EventSource, FileTag, KernelEvent, NameOf } from './event-source.ts';
 import type { FanotifySource } from './fanotify.ts';
@@ -73,7 +74,7 @@ export class MixedSource implements EventSource {
     this.#others.add(this.#stat.mountId);
     this.#notices.push({
       type: 'other-monitor',
-      path: below(this.#rootPath, pathOf(fd)),
+      path: below(this.#rootPath, pathOf(fd)) ?? '',
       reason: `inotify, one watch a directory, because ${why}`,
     });
   }
@@ -128,10 +129,4 @@ export class MixedSource implements EventSource {
   [Symbol.dispose](): void {
     this.close();
   }
-}
-
-/** `path` relative to the root; '' is the root itself. */
-function below(root: ByteString, path: ByteString): ByteString {
-  const prefix = root === '/' ? '/' : `${root}/`;
-  return path.startsWith(prefix) ? path.slice(prefix.length) : '';
 }

@@ -1,6 +1,7 @@
 // Whether a tree's root is still where it was, and what is mounted below it: what both monitors report alike.
 
 import type { ByteString } from '../core/name.ts';
+import { below } from '../core/under.ts';
 import { AT_FDCWD, O_DIRECTORY, O_PATH } from './constants.ts';
 import { openat } from './entry-calls.ts';
 import type { KernelEvent } from './event-source.ts';
@@ -27,7 +28,7 @@ export class RootWatch {
     this.name = this.path.slice(this.path.lastIndexOf('/') + 1);
     check(fstat(rootFd, this.#root), 'stat', this.path);
     this.mounts = new MountWatch(
-      (mount) => mount.id === this.#root.mountId || this.#below(mount) !== undefined,
+      (mount) => mount.id === this.#root.mountId || below(this.path, mount.point) !== undefined,
     );
   }
 
@@ -65,11 +66,11 @@ export class RootWatch {
     if (changes === undefined) return false;
     for (const mount of changes.unmounted) {
       if (mount.id === this.#root.mountId) this.gone('unmounted', events);
-      const path = this.#below(mount);
+      const path = below(this.path, mount.point);
       if (path !== undefined) events.push({ type: 'unmounted', path });
     }
     for (const mount of changes.mounted) {
-      const path = this.#below(mount);
+      const path = below(this.path, mount.point);
       if (path !== undefined) {
         events.push({ type: 'mounted', path });
         this.#warnOf(mount, events);
@@ -82,13 +83,8 @@ export class RootWatch {
 
   #warnOf(mount: Mount, events: KernelEvent[]): void {
     if (changesUnseen(mount.type) === undefined) return;
-    const path = mount.id === this.#root.mountId ? '' : this.#below(mount);
+    const path = mount.id === this.#root.mountId ? '' : below(this.path, mount.point);
     if (path !== undefined) events.push({ type: 'unreported', path, fileSystem: mount.type });
-  }
-
-  #below({ point }: Mount): ByteString | undefined {
-    const prefix = this.path === '/' ? '/' : `${this.path}/`;
-    return point.startsWith(prefix) && point !== '/' ? point.slice(prefix.length) : undefined;
   }
 
   close(): void {

@@ -43,10 +43,10 @@ export interface Prepared {
 export function prepare(options: PrepareOptions): Prepared {
   const source = sourceFolder(options.source);
   const destinations = options.destinations.map(parseDestination);
-  for (const destination of destinations) refuseOverlap(source, destination);
-  refuseOverlaps(destinations);
+  const places = destinations.map(placeOf);
+  refuseOverlaps(source, places);
   const inherited = inheritanceOf(source);
-  const stateDir = stateFolder(options.stateDir ?? stateFolderOf(source), source, destinations);
+  const stateDir = stateFolder(options.stateDir ?? stateFolderOf(source), source, places);
   const transports = destinations.map((destination) => new EagerTransport(transportTo(destination, options)));
   return {
     source,
@@ -102,7 +102,7 @@ function sourceFolder(given: string): string {
   }
 }
 
-function stateFolder(path: string, source: string, destinations: readonly Destination[]): string {
+function stateFolder(path: string, source: string, places: readonly DestinationPlace[]): string {
   const planned = realPathOrParent(resolve(path));
   const refuse = (what: string): void => {
     throw new FamError(
@@ -111,9 +111,8 @@ function stateFolder(path: string, source: string, destinations: readonly Destin
     );
   };
   if (isWithin(planned, source)) refuse(`source ${source}`);
-  for (const destination of destinations) {
-    if (destination.kind === 'local' && isWithin(planned, realPathOrParent(resolve(destination.path))))
-      refuse(`replica ${destination.path}`);
+  for (const { host, path: replica, given } of places) {
+    if (host === undefined && isWithin(planned, replica)) refuse(`replica ${given}`);
   }
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -127,17 +126,12 @@ function stateFolder(path: string, source: string, destinations: readonly Destin
   return realpathSync(path);
 }
 
-function refuseOverlap(source: string, destination: Destination): void {
-  if (destination.kind !== 'local') return;
-  const real = realPathOrParent(resolve(destination.path));
-  if (isWithin(real, source) || isWithin(source, real)) {
-    throw new FamError('OVERLAP', `${destination.path} and the source ${source} lie within one another`);
-  }
-}
-
 /** One replica's agent would take what another one's makes for somebody else's, and move it to the trash, or for its own. */
-function refuseOverlaps(destinations: readonly Destination[]): void {
-  const places = destinations.map(placeOf);
+function refuseOverlaps(source: string, places: readonly DestinationPlace[]): void {
+  for (const { host, path, given } of places) {
+    if (host === undefined && (isWithin(path, source) || isWithin(source, path)))
+      throw new FamError('OVERLAP', `${given} and the source ${source} lie within one another`);
+  }
   for (const [index, one] of places.entries()) {
     for (const other of places.slice(0, index)) {
       if (one.host !== other.host) continue;
@@ -155,16 +149,19 @@ function refuseOverlaps(destinations: readonly Destination[]): void {
 
 interface DestinationPlace {
   readonly shown: string;
-  /** As it was written; two that are one host are not recognised, nor what symlinks there lead to. */
+  /** The path as it was given. */
+  readonly given: string;
+  /** As it was written; two that are one host are not recognised, nor what symlinks there lead to. undefined: this one. */
   readonly host: string | undefined;
   readonly path: string;
 }
 
 function placeOf(destination: Destination): DestinationPlace {
   const shown = showDestination(destination);
+  const given = destination.path;
   if (destination.kind === 'local')
-    return { shown, host: undefined, path: realPathOrParent(resolve(destination.path)) };
-  return { shown, host: destination.userHost, path: remotePathOf(destination.path) };
+    return { shown, given, host: undefined, path: realPathOrParent(resolve(given)) };
+  return { shown, given, host: destination.userHost, path: remotePathOf(given) };
 }
 
 /** Without `..`, and without what means nothing. One that starts at the remote home begins with `./`. */

@@ -2,7 +2,7 @@
 // in order. What the source sends goes to the applier's thread without it.
 
 import type { Worker } from 'node:worker_threads';
-import { FamError } from '../core/errors.ts';
+import { FamError, stackOf } from '../core/errors.ts';
 import { check, close, eventfd, signalEventfd } from '../kernel/sys.ts';
 import { startThread } from '../runtime/start-thread.ts';
 import { encode } from '../wire/codec.ts';
@@ -118,8 +118,10 @@ class Agent {
   }
 
   #crashed(error: unknown): void {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    const failure = new FamError('INTERNAL', `the agent failed: ${text}`, { cause: error, retryable: true });
+    const failure = new FamError('INTERNAL', `the agent failed: ${stackOf(error)}`, {
+      cause: error,
+      retryable: true,
+    });
     this.#failure = failure;
     const { code, message, retryable } = failure;
     this.#link.send(encode({ type: 'failed', code, message, retryable }));

@@ -11,7 +11,7 @@ import {
   type TransferListItem,
   workerData,
 } from 'node:worker_threads';
-import { FamError, isDiskFull } from '../core/errors.ts';
+import { FamError, isDiskFull, stackOf } from '../core/errors.ts';
 import { check, drainEventfd, poll, resizePipe, SysError } from '../kernel/sys.ts';
 import { TreeStore } from '../tree/store.ts';
 import { decodeToAgent, encode } from '../wire/codec.ts';
@@ -231,8 +231,7 @@ class ApplierThread {
       const message = `cannot write the state of ${this.#data.root}: the file system is full: make room there`;
       return new FamError('DISK_FULL', message, { cause: error, retryable: true });
     }
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    return new FamError('INTERNAL', `the agent failed: ${text}`, { cause: error, retryable: true });
+    return new FamError('INTERNAL', `the agent failed: ${stackOf(error)}`, { cause: error, retryable: true });
   }
 }
 

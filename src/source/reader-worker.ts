@@ -3,7 +3,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Seq } from '../core/attributes.ts';
-import { FamError } from '../core/errors.ts';
+import { FamError, stackOf } from '../core/errors.ts';
 import { TreeStore } from '../tree/store.ts';
 import { decodeToSource, encode } from '../wire/codec.ts';
 import { aliveFrame, isAlive } from '../wire/frame-type.ts';
@@ -107,8 +107,7 @@ function told(error: Error | undefined): Extract<FromReader, { type: 'ended' }>[
 /** A defect, or no memory: it may have to do with one replica or with what that one is sent, and must not end the others' sessions. */
 function asSessionError(error: unknown): FamError {
   if (error instanceof FamError) return error;
-  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return new FamError('INTERNAL', `internal error: ${text}`, { cause: error, retryable: true });
+  return new FamError('INTERNAL', `internal error: ${stackOf(error)}`, { cause: error, retryable: true });
 }
 
 function guarded(served: Served, act: () => boolean): boolean {

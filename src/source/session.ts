@@ -119,7 +119,10 @@ export class Session {
   #walk: ReconcileWalk | undefined;
   /** The last batch of the journal was complete. */
   #isComplete = false;
-  /** Until then the contents that a replica lacks when it comes, or that first contact has found lacking, come before all that the journal says of their folders. */
+  /**
+   * Until then the contents that a replica lacks when it comes, or that first contact has found lacking, come before all that the journal
+   * says of their folders.
+   */
   #contentsFirstUntil: number | undefined;
   /** The replica's root held nothing when it came. */
   #isEmpty = false;

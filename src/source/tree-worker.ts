@@ -6,7 +6,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import * as z from 'zod/mini';
 import type { Seq } from '../core/attributes.ts';
-import { FamError, isDiskFull, stateIsFull } from '../core/errors.ts';
+import { FamError, isDiskFull, stackOf, stateIsFull } from '../core/errors.ts';
 import { type ByteString, displayBytes } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
 import { under } from '../core/under.ts';
@@ -393,8 +393,7 @@ function failure(error: unknown, stateDir: string): FromTree {
 function asFamError(error: unknown, stateDir: string): FamError {
   if (error instanceof FamError) return error;
   if (isDiskFull(error)) return stateIsFull(stateDir, error);
-  const text = error instanceof Error ? error.stack : String(error);
-  return new FamError('INTERNAL', `the tree's thread failed: ${text}`, { cause: error });
+  return new FamError('INTERNAL', `the tree's thread failed: ${stackOf(error)}`, { cause: error });
 }
 
 function main(data: TreeData): void {

@@ -3,6 +3,7 @@
 
 import { type InodeId, rootId } from '../core/attributes.ts';
 import type { ByteString } from '../core/name.ts';
+import { below } from '../core/under.ts';
 import {
   AT_FDCWD,
   ENOENT,
@@ -116,8 +117,7 @@ export class Directories implements Disposable {
     const root = sys.readlinkat(AT_FDCWD, sys.procPath(this.#rootFd));
     const path = sys.readlinkat(AT_FDCWD, sys.procPath(fd));
     if (typeof root !== 'string' || typeof path !== 'string') return undefined;
-    const prefix = root === '/' ? root : `${root}/`;
-    return path.startsWith(prefix) ? path.slice(prefix.length) : undefined;
+    return below(root, path);
   }
 
   #openByHandle(id: InodeId, access: typeof O_PATH | typeof O_RDONLY): number {

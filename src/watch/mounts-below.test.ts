@@ -16,6 +16,16 @@ function mountOn(point: string, ...options: string[]): void {
   onTestFinished(() => void execFileSync('umount', ['-l', point]));
 }
 
+/** Mounts a file system on b/m before anybody has looked, and expects that this is told, and what is written there from then on. */
+function expectFoundInB(watch: SteppedWatch, root: string, ...told: string[]): void {
+  const point = join(root, 'b', 'm');
+  mountOn(point);
+  writeFileSync(join(point, 'inside'), '');
+  watch.untilTold(...told);
+  writeFileSync(join(point, 'later'), '');
+  watch.untilTold('changed b/m/later');
+}
+
 describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
   `a file system below a watched root, by %s${reason === undefined ? '' : ` (${reason})`}`,
   (monitor) => {
@@ -24,11 +34,7 @@ describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
       mkdirSync(join(root, 'a', 'm'), { recursive: true });
       const watch = new SteppedWatch(root, { monitor });
       renameSync(join(root, 'a'), join(root, 'b'));
-      mountOn(join(root, 'b', 'm'));
-      writeFileSync(join(root, 'b', 'm', 'inside'), '');
-      watch.untilTold('moved a -> b', 'rescan b/m', 'created b/m/inside');
-      writeFileSync(join(root, 'b', 'm', 'later'), '');
-      watch.untilTold('changed b/m/later');
+      expectFoundInB(watch, root, 'moved a -> b', 'rescan b/m', 'created b/m/inside');
     });
 
     test('goes on to be told of when another one has taken its place before anybody looked', () => {
@@ -53,11 +59,7 @@ describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
       mkdirSync(join(top, 'outside', 'm'), { recursive: true });
       const watch = new SteppedWatch(root, { monitor });
       renameSync(join(top, 'outside'), join(root, 'b'));
-      mountOn(join(root, 'b', 'm'));
-      writeFileSync(join(root, 'b', 'm', 'inside'), '');
-      watch.untilTold('created b', 'created b/m', 'created b/m/inside');
-      writeFileSync(join(root, 'b', 'm', 'later'), '');
-      watch.untilTold('changed b/m/later');
+      expectFoundInB(watch, root, 'created b', 'created b/m', 'created b/m/inside');
     });
   },
 );

@@ -6,7 +6,7 @@
 
 import { FamError } from '../core/errors.ts';
 import type { ByteString, Name } from '../core/name.ts';
-import { under } from '../core/under.ts';
+import { below, under } from '../core/under.ts';
 import { AT_FDCWD, O_DIRECTORY, O_PATH } from '../kernel/constants.ts';
 import { close, openat } from '../kernel/entry-calls.ts';
 import { type DirectoryTag, Hint, type KernelEvent, type MountEvent } from '../kernel/event-source.ts';
@@ -141,9 +141,7 @@ export class TreeWatch implements Disposable {
 
   /** A real path (as the kernel shows it) relative to the root, or undefined when it is not below it. */
   relative(realPath: ByteString): ByteString | undefined {
-    const root = this.#root.fds.rootPath;
-    const prefix = root === '/' ? '/' : `${root}/`;
-    return realPath.startsWith(prefix) ? realPath.slice(prefix.length) : undefined;
+    return below(this.#root.fds.rootPath, realPath);
   }
 
   /** Places the mark, then lists the tree. Throws a FamError when the root is not there or cannot be watched. */

@@ -2,7 +2,7 @@
 // taken the root's place is another root, and both begin anew.
 
 import { type ByteString, displayBytes } from '../core/name.ts';
-import { under } from '../core/under.ts';
+import { below, under } from '../core/under.ts';
 import { close } from '../kernel/entry-calls.ts';
 import type { DirectoryTag, EventSource, KernelEvent } from '../kernel/event-source.ts';
 import { pathOf, readMounts } from '../kernel/mounts.ts';
@@ -179,6 +179,5 @@ export class WatchedRoot {
 }
 
 function hasMountsBelow(root: ByteString): boolean {
-  const prefix = root === '/' ? root : `${root}/`;
-  return readMounts().some(({ point }) => point !== root && point.startsWith(prefix));
+  return readMounts().some(({ point }) => below(root, point) !== undefined);
 }

@@ -27,6 +27,7 @@ export const FrameType = {
 /** Says only that whoever sent it is there: noted where frames arrive. */
 export const aliveFrame: Uint8Array = Uint8Array.of(FrameType.alive);
 
+/** Whether a frame is that one, from either side. */
 export function isAlive(frame: Uint8Array): boolean {
   return frame.length === 1 && frame[0] === FrameType.alive;
 }
