@@ -3,6 +3,9 @@
 import { Command, CommanderError, Option } from 'commander';
 import { exitCodes, FamError, stackOf } from '../core/errors.ts';
 import { packageVersion } from '../runtime/version.ts';
+import { surviveUnwritableStreams } from './standard-streams.ts';
+
+surviveUnwritableStreams();
 
 const program = new Command('fam')
   .description("Mirrors a file server's tree to its replicas the moment it changes.")

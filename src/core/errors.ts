@@ -28,6 +28,7 @@ export const exitCodes = {
   REPLICA_INCOMPLETE: 36,
   TIMEOUT: 40,
   NOT_RUNNING: 41,
+  OUTPUT_UNWRITABLE: 42,
 } as const;
 export type ErrorCode = keyof typeof exitCodes;
 

@@ -1,8 +1,7 @@
 // One line an event, on stderr: text for people on a terminal, JSON (pino) for programs.
 
-import { writeSync } from 'node:fs';
 import { type Logger, pino } from 'pino';
-import { codeOf } from '../core/errors.ts';
+import { LogOutput } from './log-output.ts';
 
 export type Log = Logger;
 export type LogFormat = 'text' | 'json';
@@ -15,16 +14,14 @@ const levels: Readonly<Record<number, string>> = { 40: 'warning: ', 50: 'error: 
 /** @param format default: text when stderr is a terminal, else JSON */
 export function openLog(format: LogFormat | undefined): Log {
   const chosen = format ?? (process.stderr.isTTY ? 'text' : 'json');
-  // Synchronous: a line is out before whatever comes next, also when that is the end of the process.
-  const json = pino.destination({ dest: 2, sync: true });
-  if (chosen === 'json') return pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, json);
-  return pino({ base: null }, { write: (line: string) => writeText(line) });
+  const output = new LogOutput(2);
+  if (chosen === 'json') return pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, output);
+  return pino({ base: null }, { write: (line: string) => output.write(textOf(line)) });
 }
 
-function writeText(line: string): void {
+function textOf(line: string): string {
   const entry: unknown = JSON.parse(line);
-  if (typeof entry !== 'object' || entry === null) return;
-  const field = (name: string): unknown => Reflect.get(entry, name);
+  const field = (name: string): unknown => (entry instanceof Object ? Reflect.get(entry, name) : undefined);
   const time = new Date(Number(field('time')));
   const clock = [time.getHours(), time.getMinutes(), time.getSeconds()]
     .map((part) => String(part).padStart(2, '0'))
@@ -33,17 +30,5 @@ function writeText(line: string): void {
   const where = typeof replica === 'string' ? `${replica}: ` : '';
   // There may be a progress bar.
   const begin = process.stderr.isTTY ? clearLine : '';
-  writeAll(`${begin}${clock} ${levels[Number(field('level'))] ?? ''}${where}${String(field('msg'))}\n`);
-}
-
-/** stderr may be a non-blocking pipe: a line is not given up because its reader is slow. */
-function writeAll(text: string): void {
-  let bytes: Uint8Array = Buffer.from(text);
-  while (bytes.length > 0) {
-    try {
-      bytes = bytes.subarray(writeSync(2, bytes));
-    } catch (error) {
-      if (codeOf(error) !== 'EAGAIN') return;
-    }
-  }
+  return `${begin}${clock} ${levels[Number(field('level'))] ?? ''}${where}${String(field('msg'))}\n`;
 }

@@ -53,6 +53,7 @@ describe.each([
     fc.assert(
       fc.property(fc.array(operation, { minLength: 1, maxLength: 60, size: 'max' }), (operations) => {
         const base = mkdtempSync(join(mounted?.path ?? tmpdir(), 'fam-history-'));
+        using _ = { [Symbol.dispose]: () => rmSync(base, { recursive: true, force: true }) };
         using tree = RecordedTree.settled({ monitor, base }, (at) => {
           mkdirSync(at('a/b'), { recursive: true });
           writeFileSync(at('a/f'), 'x');

@@ -4,7 +4,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { runFam } from '../support/fam.ts';
+import { Child } from '../support/child.ts';
+import { famCommand, runFam } from '../support/fam.ts';
 import { freePort } from '../support/free-port.ts';
 import { startSshd } from '../support/sshd.ts';
 import { tempFolder } from '../support/temp-folder.ts';
@@ -200,4 +201,20 @@ test('wrong usage: 2', async () => {
   const { source } = place();
   await expectFailure(2, [source], /DEST|usage|missing/i);
   await expectFailure(2, ['--no-such-option'], /no-such-option/);
+});
+
+test.each([
+  {
+    what: 'a message that cannot be written: the exit code tells all the same',
+    args: ['wait', '/nowhere'],
+    to: '2>/dev/full',
+    code: 41,
+  },
+  { what: 'output that cannot be written: 42', args: ['--help'], to: '>/dev/full', code: 42 },
+  { what: 'a reader that goes away is no error', args: ['--help'], to: '| true', code: 0 },
+])('$what', async ({ args, to, code }) => {
+  const script = `"$@" ${to}; exit "\${PIPESTATUS[0]}"`;
+  const child = new Child('bash', ['-c', script, 'bash', process.execPath, famCommand, ...args]);
+  expect(await child.exited).toEqual({ code, signal: null });
+  expect(child.stderr).not.toMatch(/^\s+at .*:\d+/m);
 });

@@ -6,7 +6,8 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { mountFileSystem, whyNotMountable } from '../contract/filesystems.ts';
-import { runFam } from '../support/fam.ts';
+import { Child } from '../support/child.ts';
+import { famCommand, runFam } from '../support/fam.ts';
 import { sshOf } from '../support/processes.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -75,3 +76,21 @@ test.skipIf(reason !== undefined).each(['batch', 'file'])(
     await mirror.end();
   },
 );
+
+test.each(['json', 'text'])('a log (%s) whose disk is full stops nothing', async (format) => {
+  const farm = await startFarm({ ssh: 0, local: 1, files: 5 });
+  const [replica = ''] = farm.replicas;
+  const command = [
+    process.execPath,
+    famCommand,
+    'mirror',
+    farm.source,
+    replica,
+    '--once',
+    '--log-format',
+    format,
+  ];
+  const shell = new Child('sh', ['-c', 'exec "$@" 2>/dev/full', 'sh', ...command, '--state', farm.state]);
+  expect(await shell.exited).toEqual({ code: 0, signal: null });
+  farm.expectEqual();
+});
