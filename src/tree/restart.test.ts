@@ -36,7 +36,12 @@ function restarted(
   tree.stop();
   tree.provenAll();
   change(tree.root, tree);
-  tree.start(over);
+  try {
+    tree.start(over);
+  } catch (error) {
+    tree[Symbol.dispose]();
+    throw error;
+  }
   return { tree, idBefore, head };
 }
 
