@@ -227,6 +227,7 @@ export class Mirror implements Controlled {
         version: packageVersion(),
         init: this.#options.init,
         durability: this.#options.durability,
+        trusted: this.#options.trustSource,
         hotFileMaxDelayMs,
         bandwidth: this.#options.bandwidth,
         attributeRules: this.#options.attributeRules,

@@ -79,6 +79,11 @@ export class FormerInodes {
     this.#numbers.set(numbers, row);
   }
 
+  /** How many there are. */
+  get size(): number {
+    return this.#rows.size;
+  }
+
   /** What `stat` tells of is an object that fam made, and a file's content is as fam left it. */
   has(stat: Stat): boolean {
     const row = this.#rows.get(stat.inoLow);

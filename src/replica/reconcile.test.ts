@@ -42,3 +42,57 @@ test('removes what fam had put there and the source lacks, although the first at
   expect(readdirSync(join(pair.replica, 'folder')).sort()).toEqual(['changed-here', 'stays']);
   expect(existsSync(join(pair.folder, '.fam-replica/state/former'))).toBe(false);
 });
+
+/** The same source, its state folder lost and what it holds replaced. */
+function withoutState(pair: ReplicaPair, ...names: string[]): ReplicaPair {
+  pair.close();
+  for (const name of ['source', 'source-state']) rmSync(join(pair.folder, name), { recursive: true });
+  mkdirSync(pair.source);
+  for (const name of names) writeFileSync(join(pair.source, name), name);
+  const next = new ReplicaPair(pair.folder);
+  onTestFinished(() => next.close());
+  next.record();
+  return next;
+}
+
+test('I4: an empty source that has lost its records removes nothing, at no attempt, until it is trusted', () => {
+  const first = new ReplicaPair(tempFolder('fam-reconcile', '/dev/shm'));
+  mkdirSync(join(first.source, 'folder'));
+  writeFileSync(join(first.source, 'folder', 'page'), 'page');
+  first.record();
+  first.connect();
+  const empty = withoutState(first);
+  const doubt = expect.objectContaining({ code: 'SOURCE_DOUBTFUL' });
+  for (let attempt = 0; attempt < 2; attempt++) {
+    expect(() => empty.connect()).toThrow(doubt);
+    expect(() => empty.connect({ init: true })).toThrow(doubt);
+  }
+  expect(readdirSync(join(first.replica, 'folder'))).toEqual(['page']);
+  empty.connect({ trusted: true });
+  expect(readdirSync(first.replica)).toEqual([]);
+});
+
+test('I4: so does one that holds nothing of what it had but another disk, or a file that somebody left in the mount point', () => {
+  const first = new ReplicaPair(tempFolder('fam-reconcile', '/dev/shm'));
+  for (const name of ['lost+found', 'folder']) mkdirSync(join(first.source, name));
+  for (let n = 0; n < 1000; n++) writeFileSync(join(first.source, 'folder', `page-${n}`), 'page');
+  first.record();
+  first.connect();
+  const stray = withoutState(first, 'lost+found', 'stray');
+  for (let attempt = 0; attempt < 2; attempt++)
+    expect(() => stray.connect()).toThrow(expect.objectContaining({ code: 'SOURCE_DOUBTFUL' }));
+  expect(readdirSync(join(first.replica, 'folder')).length).toBe(1000);
+});
+
+test('a source that still has its records may be emptied', () => {
+  const pair = new ReplicaPair(tempFolder('fam-reconcile', '/dev/shm'));
+  onTestFinished(() => pair.close());
+  writeFileSync(join(pair.source, 'page'), 'page');
+  pair.record();
+  pair.connect();
+  rmSync(join(pair.source, 'page'));
+  pair.record();
+  pair.prune();
+  pair.connect();
+  expect(readdirSync(pair.replica)).toEqual([]);
+});

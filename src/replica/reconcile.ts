@@ -6,6 +6,7 @@
 
 import { type Attributes, type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import type { Content } from '../core/change.ts';
+import { FamError } from '../core/errors.ts';
 import { asName, type ByteString, type Name } from '../core/name.ts';
 import type { Place, PlannedInode } from '../core/plan-operation.ts';
 import type { Problem } from '../core/problem.ts';
@@ -48,6 +49,10 @@ import type { Located } from './whereabouts.ts';
 
 /** Names of extras that are told; their number is always exact. */
 const maxExtraPaths = 20;
+/** What a small tree has may have changed altogether while the source's records were lost; as many names do not (tree/recorder.ts). */
+const maxReplaced = 1000;
+/** The top of an empty disk holds this. */
+const emptyDiskName = 'lost+found';
 
 interface OpenDirectory {
   readonly id: InodeId;
@@ -64,6 +69,8 @@ export interface ReconcileOptions {
   readonly init: boolean;
   /** The records that are there are of this source: what they know is fam's (I5, I6). */
   readonly isSameSource: boolean;
+  /** The source may have lost its own records, and cannot tell that what it lacks is not meant (I4). */
+  readonly isDoubtful: boolean;
   /** This root was the main before the source: names that the source has lost since go to the trash. */
   readonly wasMain: boolean;
   readonly problem: (problem: Problem) => void;
@@ -117,6 +124,7 @@ export class Reconcile {
     const contents: InodeId[] = [];
     const missing: InodeId[] = [];
     const { store } = this.#applier.records;
+    if (listing.first && listing.directory === rootId) this.#admitSource(listing);
     store.transaction(() => {
       if (listing.first) this.#begin(listing.directory);
       else this.#goOn();
@@ -176,6 +184,37 @@ export class Reconcile {
   close(): void {
     this.#closeOpen();
     this.#applier.placer.former = undefined;
+  }
+
+  /**
+   * I4: an empty source is not followed by whom it has filled. It would have found out by itself, had it not lost its records. Before
+   * anything is changed here: this is asked again at the next attempt.
+   * @throws FamError SOURCE_DOUBTFUL
+   */
+  #admitSource(listing: Listing): void {
+    const { home, placer } = this.#applier;
+    const { former } = placer;
+    // More names than a message holds are no empty mount point.
+    if (former === undefined || !this.#options.isDoubtful || !listing.last) return;
+    const listed = new Set<string>(listing.entries.map(({ name }) => name));
+    listed.delete(emptyDiskName);
+    if (listed.size > 0 && former.size <= maxReplaced) return;
+    const fd = openat(home.rootFd, '.', O_RDONLY | O_DIRECTORY);
+    if (fd < 0) return;
+    let lacking = 0;
+    let isAnyListed = false;
+    readDirectory(fd, (name) => {
+      if (name === emptyDiskName || isReserved(home, { parent: rootId, name })) return;
+      if (statx(fd, name, this.#stat) < 0 || !former.has(this.#stat)) return;
+      if (listed.has(name)) isAnyListed = true;
+      else lacking += 1;
+    });
+    close(fd);
+    if (lacking === 0 || isAnyListed) return;
+    throw new FamError(
+      'SOURCE_DOUBTFUL',
+      `the source has lost its own records, and lacks everything that ${home.root} has from it, ${former.size} files and folders (is its file system not mounted?). If this is meant, start once with --trust-source; otherwise bring the source back first. Nothing was deleted.`,
+    );
   }
 
   // --- directories --------------------------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ export interface ReplicaMemory {
   readonly epoch: number;
   /** False: first contact has begun and not ended. */
   readonly reconciled: boolean;
+  /** Epoch of the first contact before that, which had come to its end; undefined: none had, or it is not known. */
+  readonly settledEpoch?: number | undefined;
   readonly cursor: Seq;
   readonly deferred: readonly DeferredEntry[];
   /**
@@ -41,6 +43,7 @@ const memorySchema = z.object({
   sourceId: z.string(),
   epoch: seq,
   reconciled: z.boolean(),
+  settledEpoch: z.optional(seq),
   cursor: seq,
   /** Before the pending contents had rows of their own. */
   pending: z._default(z.array(z.unknown()), []),

@@ -277,9 +277,13 @@ export class ReplicaSession {
       }
       return;
     }
+    const isSameSource = memory?.sourceId === welcome.sourceId;
+    // A first contact that is cut off begins anew with the same doubts.
+    const settledEpoch = memory?.reconciled === true ? memory.epoch : memory?.settledEpoch;
     this.#reconcile = new Reconcile(this.#applier, {
       init: welcome.init,
-      isSameSource: memory?.sourceId === welcome.sourceId,
+      isSameSource,
+      isDoubtful: settledEpoch !== welcome.epoch && welcome.trusted !== true,
       wasMain: this.#succession?.wasMain === true,
       problem: (problem) => this.#problem(problem),
     });
@@ -289,6 +293,7 @@ export class ReplicaSession {
         sourceId: welcome.sourceId,
         epoch: welcome.epoch,
         reconciled: false,
+        ...(isSameSource ? { settledEpoch } : {}),
         cursor: 0,
         deferred: [],
         lackingSince: 0,

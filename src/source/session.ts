@@ -45,6 +45,8 @@ export interface SessionOptions {
   /** The whole replica, whatever it remembers. Default false. */
   readonly compares?: boolean;
   readonly durability: Welcome['durability'];
+  /** As in `Welcome`. */
+  readonly trusted?: boolean | undefined;
   /** After this a file that never holds still is sent as it is. */
   readonly hotFileMaxDelayMs: number;
   readonly attributeRules?: AttributeRules | undefined;
@@ -295,7 +297,7 @@ export class Session {
       // Owners and modes that were made by other rules are to be made anew.
       (state.rules ?? rules) === rules;
     const mode = resumes ? 'resume' : 'reconcile';
-    const { version, init, durability, attributeRules, promotedAt = 0, follows } = this.#options;
+    const { version, init, durability, attributeRules, promotedAt = 0, follows, trusted } = this.#options;
     this.#takesAlive = hello.takesAlive === true;
     this.#send({
       type: 'welcome',
@@ -306,6 +308,7 @@ export class Session {
       mode,
       init,
       durability,
+      ...(trusted === true ? { trusted } : {}),
       ...(attributeRules === undefined ? {} : { attributeRules }),
       ...(promotedAt === 0 ? {} : { promotedAt }),
       ...(follows === undefined ? {} : { follows }),

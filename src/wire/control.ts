@@ -54,6 +54,7 @@ const schemas = {
     mode: z.enum(['resume', 'reconcile']),
     init: z.boolean(),
     durability: z.enum(['none', 'batch', 'file']),
+    trusted: z.optional(z.boolean()),
     attributeRules: z.optional(attributeRules),
     aliveMs: z.optional(count),
   }),

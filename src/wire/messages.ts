@@ -56,6 +56,8 @@ export interface Welcome {
   /** Consent to move what the source lacks to the trash (I5). */
   readonly init: boolean;
   readonly durability: 'none' | 'batch' | 'file';
+  /** Consent to remove all that there is, if the source has lost its records and has nothing of it (I4); left out: none. */
+  readonly trusted?: boolean | undefined;
   /** What the replica makes of the attributes that it is sent; left out: nothing. */
   readonly attributeRules?: AttributeRules | undefined;
   /** From now on the source says `alive` this often, in milliseconds, whatever else it says; left out: never. */

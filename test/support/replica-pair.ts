@@ -15,6 +15,7 @@ import { Contents } from '../../src/source/contents.ts';
 import { Session, type SessionEvent } from '../../src/source/session.ts';
 import { Recorder } from '../../src/tree/recorder.ts';
 import { admitRoot } from '../../src/tree/source-check.ts';
+import { sourceIdOf } from '../../src/tree/source-id.ts';
 import { TreeStore } from '../../src/tree/store.ts';
 import { decodeToAgent, decodeToSource, encode } from '../../src/wire/codec.ts';
 import type { ToAgent, ToSource } from '../../src/wire/messages.ts';
@@ -24,6 +25,7 @@ export class Killed extends Error {}
 
 export interface PairOptions {
   readonly init?: boolean;
+  readonly trusted?: boolean;
   readonly durability?: 'none' | 'batch' | 'file';
   /** Called after the agent has taken a piece of a stream, with how many it has taken; may throw `Killed`. */
   readonly onPiece?: (pieces: number) => void;
@@ -60,7 +62,7 @@ export class ReplicaPair implements Disposable {
     mkdirSync(state, { recursive: true });
     const root = bytesOfText(this.source);
     this.#rootFd = check(openat(AT_FDCWD, root, O_RDONLY | O_DIRECTORY), 'open');
-    this.#store = TreeStore.open(state);
+    this.#store = TreeStore.open(state, { sourceId: sourceIdOf(root) });
     const source = {
       add: () => 0,
       remove: () => undefined,
@@ -195,6 +197,7 @@ export class ReplicaPair implements Disposable {
         version: 'test',
         init: options.init ?? false,
         durability: options.durability ?? 'none',
+        trusted: options.trusted,
         hotFileMaxDelayMs: 2000,
       },
     );
