@@ -300,6 +300,26 @@ describe('runAgent', () => {
     expect(await peer.exit).toBe(0);
   });
 
+  test('ends when its root is replaced or removed, so that the next one opens what is there', async () => {
+    const root = newRoot();
+    fs.mkdirSync(root);
+    const moved = connect(root);
+    await firstContact(moved);
+    const beats = setInterval(() => moved.sayAlive(), 50);
+    onTestFinished(() => clearInterval(beats));
+    fs.renameSync(root, `${root}.old`);
+    fs.mkdirSync(root);
+    const gone = { code: 'DESTINATION_UNWRITABLE', retryable: true };
+    expect(await moved.hear('failed')).toMatchObject(gone);
+    await moved.exit;
+    const removed = connect(root);
+    expect(await removed.hear('hello')).toMatchObject({ empty: true });
+    fs.rmdirSync(root);
+    const moreBeats = setInterval(() => removed.sayAlive(), 50);
+    onTestFinished(() => clearInterval(moreBeats));
+    expect(await removed.hear('failed')).toMatchObject(gone);
+  });
+
   test('says when everything is on disk', async () => {
     const peer = connect(newRoot());
     await firstContact(peer, { durability: 'batch' });

@@ -18,7 +18,7 @@ import { decodeToAgent, encode } from '../wire/codec.ts';
 import { isAlive } from '../wire/frame-type.ts';
 import { heartbeatMs, type ToSource } from '../wire/messages.ts';
 import { FrameInput } from './frame-input.ts';
-import { type Home, openHome } from './home.ts';
+import { type Home, leadsToRoot, openHome } from './home.ts';
 import { killStep } from './kill-step.ts';
 import { ReplicaSession } from './session.ts';
 import type { ApplierData, FromApplier, SyncReply, SyncRequest, ToApplier } from './thread-messages.ts';
@@ -30,6 +30,8 @@ const lockWaitMs = (silentBeatsMax + 2) * heartbeatMs;
 const lockRetryMs = 50;
 /** Where nothing happens at all, what is done once a day has its turn so often. */
 const idleMs = 60 * 60 * 1000;
+/** What the root's path leads to is looked at when something comes from the source, a beat included, but no more often. */
+const rootLookMs = 1000;
 /** Under load the source hears of progress this often. */
 const flushIntervalMs = 3;
 /** ... or when it has consumed so much: half of what the source has on its way to it (source/in-flight.ts). */
@@ -48,6 +50,7 @@ class ApplierThread {
   /** Told to stop, or the source has said bye or hung up. */
   #isStopping = false;
   #flushedAt = 0;
+  #rootSeenAt = performance.now();
   #silentBeats = 0;
 
   constructor(port: MessagePort, data: ApplierData) {
@@ -87,6 +90,7 @@ class ApplierThread {
       if (ready.includes(0)) this.#hear();
       if (ready.includes(1) && !this.#isStopping) this.#take(session);
       if (this.#isStopping) return;
+      this.#checkRoot();
       // After the answer is out: what nobody waits for, and a slice of what takes long.
       session.flush(true);
       hasMore = session.work();
@@ -126,6 +130,17 @@ class ApplierThread {
       this.#hear();
     }
     return undefined;
+  }
+
+  /** Whoever looks at the replica by its path would see nothing of what comes, and the source would be told that all is well. */
+  #checkRoot(): void {
+    const now = performance.now();
+    if (now - this.#rootSeenAt < rootLookMs || this.#home === undefined) return;
+    this.#rootSeenAt = now;
+    const { root } = this.#data;
+    if (leadsToRoot(root, this.#home)) return;
+    const message = `${root} is another folder than a moment ago, or gone (was it moved, removed, or something mounted there?): it is opened anew`;
+    throw new FamError('DESTINATION_UNWRITABLE', message, { retryable: true });
   }
 
   /** What the agent's other threads say. */

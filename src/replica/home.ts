@@ -90,6 +90,15 @@ export function openHome(path: string): Home {
   }
 }
 
+/** Whether a path, by which a root was opened, still leads to it. A look that fails for another reason than that it is gone says nothing. */
+export function leadsToRoot(path: string, home: Home): boolean {
+  const named = new Stat();
+  const opened = new Stat();
+  const result = statx(AT_FDCWD, bytesOfText(path), named, 0);
+  if (result < 0 || fstat(home.rootFd, opened) < 0) return result !== -ENOENT && result !== -ENOTDIR;
+  return named.isSameInode(opened);
+}
+
 /** The name that is ours beside a root. */
 function outerHomeName(root: string): string {
   return `.fam-${basename(root)}`;
