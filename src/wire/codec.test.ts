@@ -442,6 +442,21 @@ describe('encode', () => {
     }
   });
 
+  it('shortens what is told to people to what the other side takes, and keeps both ends of it', () => {
+    const path = `begin/${'d'.repeat(250)}/${'x/'.repeat(5000)}end`;
+    const message = `at ${path}`;
+    const told: ToSource[] = [
+      { type: 'problems', problems: [{ path, action: 'create', code: 'EIO' }] },
+      { type: 'extras', count: 1, paths: [path] },
+      { type: 'kept', count: 1, paths: [path], trash: '/trash' },
+      { type: 'failed', code: 'INTERNAL', message, retryable: false },
+    ];
+    for (const one of told) {
+      const arrived = JSON.stringify(decodeToSource(encode(one)));
+      expect(arrived).toMatch(/begin.*[.]{3}.*end/);
+    }
+  });
+
   it('refuses a message larger than a frame', () => {
     const piece = { type: 'stream', id: 1, contentSeq: 1, offset: 0, last: true, hole: 0, copy: 0 } as const;
     const bytes = new Uint8Array(maxFrameBytes);

@@ -12,7 +12,8 @@ const packr = new Packr({ useRecords: false, variableMapSize: true });
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
 
 /** A text that goes into logs and records: long enough for any path, short enough for any screen. */
-const text = z.string().check(z.maxLength(8192));
+const maxTextLength = 8192;
+const text = z.string().check(z.maxLength(maxTextLength));
 const count = z.int().check(z.nonnegative());
 const errorCode = z.custom<ErrorCode>(
   (value) => typeof value === 'string' && Object.hasOwn(exitCodes, value),
@@ -67,12 +68,35 @@ const schemas = {
 
 /** @param type the frame's type byte; the map holds everything but `type`. */
 export function encodeControl(type: number, message: ControlMessage): Uint8Array {
-  const { type: _, ...fields } = message;
+  const { type: _, ...fields } = forPeople(message);
   const body = packr.pack(fields);
   const frame = Buffer.allocUnsafeSlow(1 + body.length);
   frame[0] = type;
   frame.set(body, 1);
   return frame;
+}
+
+/** Paths that are told to people can be longer than a text may be (a path has no longest length): the beginning and the end say enough. */
+function forPeople(message: ControlMessage): ControlMessage {
+  switch (message.type) {
+    case 'problems':
+      return { ...message, problems: message.problems.map((one) => ({ ...one, path: shortened(one.path) })) };
+    case 'extras':
+    case 'kept':
+      return { ...message, paths: message.paths.map(shortened) };
+    case 'failed':
+      return { ...message, message: shortened(message.message) };
+    case 'hello':
+    case 'welcome':
+    case 'reconciled':
+      return message;
+  }
+}
+
+function shortened(words: string): string {
+  if (words.length <= maxTextLength) return words;
+  const half = maxTextLength / 2 - 2;
+  return `${words.slice(0, half)}...${words.slice(-half)}`;
 }
 
 export const decodeHello = (frame: Uint8Array): Hello => decode('hello', schemas.hello, frame);
