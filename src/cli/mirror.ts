@@ -7,6 +7,7 @@ import { prepare } from '../mirror/prepare.ts';
 import { dieOfDefects } from '../runtime/last-words.ts';
 import type { Log } from '../runtime/log.ts';
 import { parseBandwidth } from '../source/bandwidth.ts';
+import { refuseOtherThanText } from './argument-bytes.ts';
 import { attributeRules } from './attribute-options.ts';
 
 const mirrorOptions = z.object({
@@ -45,6 +46,7 @@ export async function mirrorCommand(
 ): Promise<void> {
   dieOfDefects();
   const options = mirrorOptions.parse(given);
+  refuseOtherThanText([source, ...destinations, options.state ?? '']);
   const chosen = {
     // fam_mirror's users know it as an environment variable.
     init: options.init || process.env['INIT_MIRROR'] === '1',

@@ -173,9 +173,20 @@ function remotePathOf(path: string): string {
 
 /** The real path of what may not exist yet. */
 function realPathOrParent(path: string): string {
-  if (existsSync(path)) return realpathSync(path);
+  if (existsSync(path)) return existingRealPath(path);
   const parent = dirname(path);
   return parent === path ? path : join(realPathOrParent(parent), basename(path));
+}
+
+function existingRealPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch (cause) {
+    // Node.js puts U+FFFD in the place of what is not UTF-8, and finds nothing there.
+    const code = String(codeOf(cause));
+    const message = `${path} leads to what cannot be named (${code}): the roots of a mirror have to be UTF-8, symlinks followed`;
+    throw new FamError('USAGE', message, { cause });
+  }
 }
 
 function isWithin(path: string, folder: string): boolean {

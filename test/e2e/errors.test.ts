@@ -1,7 +1,7 @@
 // Each failure that a sysadmin can cause has an exit code of its own and a message that names the thing.
 
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { Child } from '../support/child.ts';
@@ -52,6 +52,24 @@ function mountTmpfs(path: string, options: string): void {
     execFileSync('umount', ['-l', path]);
   });
 }
+
+test('a path that is not UTF-8: 2, and no folder of another name', () => {
+  const { source, dest, state } = place();
+  const script = `exec "$0" "$1" mirror --once --state "$2" "$3" "$(printf '%s\\377' "$4/")"`;
+  const args = ['-c', script, process.execPath, famCommand, state, source, dest];
+  const { status, stderr } = spawnSync('sh', args, { encoding: 'utf8' });
+  expect(stderr).toContain('is not UTF-8');
+  expect(status).toBe(2);
+  expect(readdirSync(dest)).toEqual([]);
+});
+
+test('a symlink to a path that is not UTF-8: 2', async () => {
+  const { source, dest, state } = place();
+  const target = Buffer.concat([Buffer.from(`${dest}/`), Buffer.of(0xff)]);
+  mkdirSync(target);
+  symlinkSync(target, `${dest}/link`);
+  await expectFailure(2, [source, `${dest}/link`, '--state', state], 'have to be UTF-8');
+});
 
 test('no such source: 10', async () => {
   const { source, dest, state } = place();
