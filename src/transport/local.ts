@@ -65,7 +65,9 @@ export function classifyAgentEnd(label: string, end: ChildEnd): FamError | undef
   return new FamError('AGENT_FAILED', `${label}: the agent ${how}${tailOf(end)}`, { retryable: true });
 }
 
+/** A stack may follow what the agent said of its end. */
 function lastLine(end: ChildEnd): string | undefined {
-  const line = end.stderr.split('\n').at(-1)?.trim();
+  const lines = end.stderr.split('\n');
+  const line = (lines.findLast((one) => one.startsWith('fam: ')) ?? lines.at(-1))?.trim();
   return line === undefined || line === '' ? undefined : line.replace(/^fam: /, '');
 }
