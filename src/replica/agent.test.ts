@@ -373,6 +373,17 @@ describe('runAgent', () => {
     expect(fs.readdirSync(join(mount, '.fam-replica', 'trash'))).toEqual([]);
   });
 
+  test('says that the disk is full also when there is no room for its own records, whatever lmdb takes that for', async () => {
+    const mount = tempFolder('fam-full', '/dev/shm');
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', mount]);
+    onTestFinished(() => void execFileSync('umount', ['-l', mount]));
+    const peer = connect(join(mount, 'replica'));
+    await peer.hear('hello');
+    peer.say(welcome);
+    expect(await peer.hear('failed')).toMatchObject({ code: 'DISK_FULL' });
+    expect(await peer.exit).toBe(32);
+  });
+
   test('asks for what it cannot make sense of, and takes a listing after first contact', async () => {
     const root = newRoot();
     const peer = connect(root);

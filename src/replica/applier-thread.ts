@@ -18,7 +18,7 @@ import { decodeToAgent, encode } from '../wire/codec.ts';
 import { isAlive } from '../wire/frame-type.ts';
 import { heartbeatMs, type ToSource } from '../wire/messages.ts';
 import { FrameInput } from './frame-input.ts';
-import { type Home, leadsToRoot, openHome } from './home.ts';
+import { type Home, hasNoRoom, leadsToRoot, openHome } from './home.ts';
 import { killStep } from './kill-step.ts';
 import { ReplicaSession } from './session.ts';
 import type { ApplierData, FromApplier, SyncReply, SyncRequest, ToApplier } from './thread-messages.ts';
@@ -241,7 +241,7 @@ class ApplierThread {
 
   #asFamError(error: unknown): FamError {
     if (error instanceof FamError) return error;
-    if (isDiskFull(error)) {
+    if (isDiskFull(error) || (this.#home !== undefined && hasNoRoom(this.#home.path))) {
       // The state's database and the trash's list are on the same file system.
       const message = `cannot write the state of ${this.#data.root}: the file system is full: make room there`;
       return new FamError('DISK_FULL', message, { cause: error, retryable: true });

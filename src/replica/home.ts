@@ -3,7 +3,7 @@
 // This file: where a replica's own things are. Staging, limbo, trash and state are on the root's own file system and
 // mount, because everything is placed by rename: beside the root where that is possible, else in ROOT/.fam.
 
-import { ftruncateSync, mkdirSync, readFileSync, realpathSync, writeSync } from 'node:fs';
+import { ftruncateSync, mkdirSync, readFileSync, realpathSync, statfsSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { codeOf, FamError } from '../core/errors.ts';
 import { type ByteString, bytesOfText, displayBytes, type Name } from '../core/name.ts';
@@ -97,6 +97,18 @@ export function leadsToRoot(path: string, home: Home): boolean {
   const result = statx(AT_FDCWD, bytesOfText(path), named, 0);
   if (result < 0 || fstat(home.rootFd, opened) < 0) return result !== -ENOENT && result !== -ENOTDIR;
   return named.isSameInode(opened);
+}
+
+/** lmdb takes what is written in part for EIO: whoever fails where there is no room fails because of that. */
+const leastRoomBytes = 64 * 1024;
+
+export function hasNoRoom(path: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(path);
+    return bavail * bsize < leastRoomBytes;
+  } catch {
+    return false;
+  }
 }
 
 /** The name that is ours beside a root. */
