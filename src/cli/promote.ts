@@ -31,7 +31,7 @@ export async function promoteCommand(given: string, options: object): Promise<vo
   );
 }
 
-function told(root: string, { succession, owed, hasLostRecords, kept, trash }: Promotion): string {
+function told(root: string, { succession, owed, lacking, hasLostRecords, kept, trash }: Promotion): string {
   const lines = [
     `${root} is the main since ${timeOf(succession.promotedAt)}: no earlier main writes to it any more`,
   ];
@@ -42,6 +42,10 @@ function told(root: string, { succession, owed, hasLostRecords, kept, trash }: P
     for (const path of owed.slice(0, maxShown)) lines.push(`  ${displayBytes(path)}`);
     if (owed.length > maxShown) lines.push(`  ... and ${owed.length - maxShown} more`);
   }
+  if (lacking > 0)
+    lines.push(
+      `${lacking} files of the first copy had not come: they are missing, or older ones are in their place`,
+    );
   if (hasLostRecords)
     lines.push(
       'its records are lost (power?): what had been announced is not known, and the files that came last may be damaged',

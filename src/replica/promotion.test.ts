@@ -150,6 +150,19 @@ describe('promote', () => {
     pair.close();
   });
 
+  test('says how many files a first copy lacked that is promoted by force: they have no names yet', async () => {
+    const pair = makePair();
+    fill(pair.source);
+    pair.record();
+    const die = (): void => {
+      throw new Killed();
+    };
+    expect(() => pair.connect({ onPiece: die })).toThrow(Killed);
+    const { owed, lacking } = await promote(pair.replica, { force: true });
+    expect({ owed, lacking }).toEqual({ owed: [], lacking: 1 });
+    pair.close();
+  });
+
   test('refuses a folder that is no replica, one inside a replica too, and leaves nothing in it', async () => {
     const pair = makePair();
     fill(pair.source);

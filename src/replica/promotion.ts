@@ -26,6 +26,8 @@ export interface Promotion {
   readonly succession: Succession;
   /** Paths, relative to the root, of which newer content had been announced and had not come: they show what was there before. */
   readonly owed: readonly string[];
+  /** How many files a first copy still lacked: they have no names here yet. */
+  readonly lacking: number;
   /** Its records have been lost (power, most likely): what was under way is not known, and the last files may be damaged. */
   readonly hasLostRecords: boolean;
   /** How many things had lost their names, and the places where they were to go had not come: they are in the trash. */
@@ -66,9 +68,9 @@ export async function promote(root: string, { force }: PromoteOptions): Promise<
   }
   try {
     if (place === undefined) declare(home.path, succession);
-    const { owed, kept, hasRecords } = settle(home);
+    const { owed, lacking, kept, hasRecords } = settle(home);
     const hasLostRecords = former !== undefined && !hasRecords;
-    return { succession, owed, kept, hasLostRecords, trash: join(home.path, 'trash') };
+    return { succession, owed, lacking, kept, hasLostRecords, trash: join(home.path, 'trash') };
   } finally {
     home.close();
   }
@@ -168,7 +170,7 @@ function end(agent: number, root: string): void {
 }
 
 /** Brings to an end what an agent had begun, and says what is lacking. From now on no cursor speaks of this tree. */
-function settle(home: Home): Pick<Promotion, 'owed' | 'kept'> & { readonly hasRecords: boolean } {
+function settle(home: Home): Pick<Promotion, 'owed' | 'lacking' | 'kept'> & { readonly hasRecords: boolean } {
   using store = TreeStore.open(home.state, { journal: false });
   const records = new Records(store);
   const memory = records.memory();
@@ -177,8 +179,13 @@ function settle(home: Home): Pick<Promotion, 'owed' | 'kept'> & { readonly hasRe
   if (cutOff !== undefined && memory?.reconciled === true) recover(home, records, cutOff);
   mark.clear();
   mark.close();
-  const files = [...records.pending].filter((id) => records.inode(id)?.attributes.kind !== Kind.directory);
-  const owed = files.map((id) => records.pathOf(id));
+  const owed: string[] = [];
+  let lacking = 0;
+  for (const id of records.pending) {
+    const inode = records.inode(id);
+    if (inode === undefined) lacking += 1;
+    else if (inode.attributes.kind !== Kind.directory) owed.push(records.pathOf(id));
+  }
   const kept = keepNameless(home);
   if (memory !== undefined) {
     store.transaction(() => {
@@ -186,7 +193,7 @@ function settle(home: Home): Pick<Promotion, 'owed' | 'kept'> & { readonly hasRe
       records.remember({ ...memory, reconciled: false, deferred: [] });
     });
   }
-  return { owed, kept, hasRecords: memory !== undefined };
+  return { owed, lacking, kept, hasRecords: memory !== undefined };
 }
 
 /** What is in limbo has lost its name in the tree: where it was to go was still to be told. */
