@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { tempFolder } from '../../test/support/temp-folder.ts';
 import { openLog } from '../runtime/log.ts';
+import { hostPlaceOf } from '../tree/host-place.ts';
 import { Mirror } from './mirror.ts';
 
 test('whoever waits for a mirror that has ended is told so', async () => {
@@ -16,6 +17,7 @@ test('whoever waits for a mirror that has ended is told so', async () => {
     {
       source,
       stateDir: join(folder, 'state'),
+      place: hostPlaceOf(source),
       inherited: undefined,
       transports: [],
       abandon: () => Promise.resolve(),

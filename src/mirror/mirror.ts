@@ -55,6 +55,7 @@ export class Mirror implements Controlled {
   readonly stateDir: string;
   readonly #options: MirrorOptions;
   readonly #inherited: Prepared['inherited'];
+  readonly #place: Prepared['place'];
   readonly #tree: TreeThread;
   readonly #reader: ReaderThread;
   readonly #runners: ReplicaRunner[] = [];
@@ -71,7 +72,7 @@ export class Mirror implements Controlled {
 
   private constructor(
     options: MirrorOptions,
-    { source, stateDir, inherited }: Pick<Prepared, 'source' | 'stateDir' | 'inherited'>,
+    { source, place, stateDir, inherited }: Pick<Prepared, 'source' | 'place' | 'stateDir' | 'inherited'>,
     tree: TreeThread,
     reading: Pick<ReaderData, 'treePort' | 'readingTurn'>,
   ) {
@@ -79,6 +80,7 @@ export class Mirror implements Controlled {
     this.source = source;
     this.stateDir = stateDir;
     this.#inherited = inherited;
+    this.#place = place;
     this.#tree = tree;
     let reject: (error: Error) => void = () => {};
     const promise = new Promise<never>((_, no) => {
@@ -122,7 +124,7 @@ export class Mirror implements Controlled {
       await prepared.abandon();
       throw error;
     });
-    const mirror = new Mirror(options, { source, stateDir, inherited }, tree, { treePort, readingTurn });
+    const mirror = new Mirror(options, prepared, tree, { treePort, readingTurn });
     onEvent = (event) => mirror.#treeEvent(event);
     mirror.#head = tree.head;
     options.log.info(
@@ -233,6 +235,7 @@ export class Mirror implements Controlled {
         attributeRules: this.#options.attributeRules,
         promotedAt: this.#inherited?.promotedAt,
         follows: this.#inherited?.follows,
+        place: this.#place,
       },
       log: this.#options.log,
       wholeHead: () => (this.#scanning ? undefined : this.#head),

@@ -4,12 +4,14 @@
 import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, posix, resolve, sep } from 'node:path';
 import { codeOf, FamError } from '../core/errors.ts';
+import type { HostPlace } from '../core/host-place.ts';
 import type { Inheritance } from '../core/succession.ts';
 import { type Destination, parseDestination, showDestination } from '../transport/destination.ts';
 import { EagerTransport } from '../transport/eager.ts';
 import { LocalTransport } from '../transport/local.ts';
 import { SshTransport } from '../transport/ssh.ts';
 import type { Transport } from '../transport/transport.ts';
+import { hostPlaceOf } from '../tree/host-place.ts';
 import { inheritanceOf } from './inheritance.ts';
 import { stateFolderOf } from './state-folder.ts';
 
@@ -33,6 +35,8 @@ export interface Prepared {
   /** Real paths. */
   readonly source: string;
   readonly stateDir: string;
+  /** Of the source. */
+  readonly place: HostPlace;
   /** undefined: the source has never been a replica. */
   readonly inherited: Inheritance | undefined;
   readonly transports: readonly EagerTransport[];
@@ -46,11 +50,13 @@ export function prepare(options: PrepareOptions): Prepared {
   const places = destinations.map(placeOf);
   refuseOverlaps(source, places);
   const inherited = inheritanceOf(source);
+  const place = hostPlaceOf(source);
   const stateDir = stateFolder(options.stateDir ?? stateFolderOf(source), source, places);
   const transports = destinations.map((destination) => new EagerTransport(transportTo(destination, options)));
   return {
     source,
     stateDir,
+    place,
     inherited,
     transports,
     async abandon() {

@@ -10,6 +10,7 @@ import type { Place } from '../core/plan-operation.ts';
 import type { Problem } from '../core/problem.ts';
 import type { Succession } from '../core/succession.ts';
 import { check, ESTALE, Stat, statx, syncfs } from '../kernel/sys.ts';
+import { overlapsHere } from '../tree/host-place.ts';
 import type { TreeStore } from '../tree/store.ts';
 import type {
   Contents,
@@ -264,6 +265,13 @@ export class ReplicaSession {
       throw new FamError(
         'PROTOCOL',
         `the source speaks protocol ${welcome.protocol}, this agent ${protocolVersion}`,
+      );
+    }
+    const { root } = this.#home;
+    if (welcome.place !== undefined && overlapsHere(welcome.place, root)) {
+      throw new FamError(
+        'OVERLAP',
+        `${root} and the source ${welcome.place.path} lie within one another: this is the source's own host`,
       );
     }
     if (welcome.attributeRules !== undefined) this.#rules = new AttributeRules(welcome.attributeRules);

@@ -53,6 +53,7 @@ export interface SessionOptions {
   /** As in `Welcome`. */
   readonly promotedAt?: number | undefined;
   readonly follows?: string | undefined;
+  readonly place?: Welcome['place'];
   /** Bytes a second to this replica at most. */
   readonly bandwidth?: number | undefined;
 }
@@ -297,7 +298,16 @@ export class Session {
       // Owners and modes that were made by other rules are to be made anew.
       (state.rules ?? rules) === rules;
     const mode = resumes ? 'resume' : 'reconcile';
-    const { version, init, durability, attributeRules, promotedAt = 0, follows, trusted } = this.#options;
+    const {
+      version,
+      init,
+      durability,
+      attributeRules,
+      promotedAt = 0,
+      follows,
+      trusted,
+      place,
+    } = this.#options;
     this.#takesAlive = hello.takesAlive === true;
     this.#send({
       type: 'welcome',
@@ -312,6 +322,7 @@ export class Session {
       ...(attributeRules === undefined ? {} : { attributeRules }),
       ...(promotedAt === 0 ? {} : { promotedAt }),
       ...(follows === undefined ? {} : { follows }),
+      ...(place === undefined ? {} : { place }),
       ...(this.#takesAlive ? { aliveMs: heartbeatMs } : {}),
     });
     this.#out.event({

@@ -52,6 +52,7 @@ const schemas = {
     epoch: count,
     promotedAt: z.optional(count),
     follows: z.optional(text),
+    place: z.optional(z.object({ boot: text, path: text, file: text })),
     mode: z.enum(['resume', 'reconcile']),
     init: z.boolean(),
     durability: z.enum(['none', 'batch', 'file']),

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import type { Attributes, InodeId, Seq } from '../core/attributes.ts';
 import type { Batch, Content } from '../core/change.ts';
 import type { ErrorCode } from '../core/errors.ts';
+import type { HostPlace } from '../core/host-place.ts';
 import type { IdMapRule } from '../core/id-map.ts';
 import type { Name } from '../core/name.ts';
 import type { Problem } from '../core/problem.ts';
@@ -52,6 +53,8 @@ export interface Welcome {
   readonly promotedAt?: number | undefined;
   /** The line that the source's own tree follows as a replica. */
   readonly follows?: string | undefined;
+  /** Where the source is, so that an agent on its own host does not write to it. */
+  readonly place?: HostPlace | undefined;
   readonly mode: 'resume' | 'reconcile';
   /** Consent to move what the source lacks to the trash (I5). */
   readonly init: boolean;

@@ -2,7 +2,7 @@
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { Child } from '../support/child.ts';
 import { famCommand, runFam } from '../support/fam.ts';
@@ -120,6 +120,19 @@ test('destinations that are one another, or inside one another: 16', async () =>
   await refused('www@web1:.', 'www@web1:site', 'within one another');
   await refused('web1:/www/a/../b', 'web1:/www/b/c', 'within one another');
   expect(existsSync(state)).toBe(false);
+});
+
+test('a replica that is, or is inside of, or holds the source, behind ssh to this very host: 16, and nothing is made', async () => {
+  const { source, state } = place();
+  const sshd = await startSshd();
+  const folder = dirname(source);
+  mkdirSync(join(source, 'sub'));
+  for (const replica of [source, join(source, 'sub'), folder]) {
+    const args = [source, `web1:${replica}`, '-e', sshd.rsh, '--state', state];
+    await expectFailure(16, args, 'own host', replica);
+  }
+  expect(readdirSync(source).sort()).toEqual(['.fam-sub', 'page.html', 'sub']);
+  expect(readdirSync(join(source, 'sub'))).toEqual([]);
 });
 
 test('a second mirror on the same state: 14', async () => {
