@@ -14,7 +14,7 @@ import {
   O_RDONLY,
 } from '../kernel/constants.ts';
 import * as sys from '../kernel/sys.ts';
-import type { InodeRecord } from './records.ts';
+import type { InodeRecord, LocalIdentity } from './records.ts';
 
 /** Well below the usual soft limit of 1,024 descriptors a process. */
 const maxOpen = 512;
@@ -189,7 +189,7 @@ export class Directories implements Disposable {
  * Whether a record describes this object of the file system. Birth tells a reused inode number from a survivor; where both
  * have one, the device does not matter: its number may change with every mount or boot (btrfs, NFS, loop devices).
  */
-export function isObject(record: InodeRecord, stat: sys.Stat): boolean {
+export function isObject(record: LocalIdentity, stat: sys.Stat): boolean {
   if (record.inoLow !== stat.inoLow || record.inoHigh !== stat.inoHigh) return false;
   const birth = stat.birth;
   return birth === 0 || record.birth === 0 ? record.dev === stat.dev : record.birth === birth;

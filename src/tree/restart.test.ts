@@ -6,6 +6,7 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   renameSync,
   rmSync,
   unlinkSync,
@@ -172,6 +173,32 @@ describe('restart scan', () => {
       { trusted: true },
     );
     using _ = tree;
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+  });
+
+  test('a power loss has taken the records, and the root is another one: refused at every start until it is back', () => {
+    const powerLoss = (tree: RecordedTree): void => {
+      const boot = join(tree.base, 'state', 'boot');
+      const mark: unknown = JSON.parse(readFileSync(boot, 'utf8'));
+      writeFileSync(boot, JSON.stringify(Object.assign({}, mark, { bootId: 'another', clean: false })));
+    };
+    const { tree } = restarted(small, (_, stopped) => powerLoss(stopped));
+    using _ = tree;
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+    tree.stop();
+    powerLoss(tree);
+    renameSync(tree.root, `${tree.root}.away`);
+    mkdirSync(tree.root);
+    writeFileSync(join(tree.root, 'stray'), '');
+    for (let start = 0; start < 2; start++) {
+      expect(() => tree.start()).toThrow(expect.objectContaining({ code: 'SOURCE_DOUBTFUL' }));
+      tree.stop();
+    }
+    rmSync(tree.root, { recursive: true });
+    renameSync(`${tree.root}.away`, tree.root);
+    tree.start();
     tree.settle();
     expect(tree.differences()).toEqual([]);
   });

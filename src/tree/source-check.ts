@@ -8,6 +8,7 @@ import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../kernel/constants.ts';
 import * as sys from '../kernel/sys.ts';
 import { observed } from './attributes-of.ts';
 import { isObject } from './directories.ts';
+import type { LocalIdentity } from './records.ts';
 import type { TreeStore } from './store.ts';
 
 /** Seq of everything that the first scan finds. */
@@ -27,8 +28,16 @@ export function admitRoot(store: TreeStore, rootFd: number, root: ByteString, tr
   const rc = sys.fstat(rootFd, stat);
   const shown = displayBytes(root);
   if (rc < 0) throw new FamError('SOURCE_UNREADABLE', `cannot read ${shown}: ${sys.errnoName(rc)}`);
-  return store.transaction(() => {
+  const isFirst = store.transaction(() => {
     const record = store.inode(rootId);
+    const known = record ?? rootBeforeLoss(store, stat);
+    if (known !== undefined && !trusted && !isObject(known, stat)) {
+      const what = known.dev === stat.dev ? 'another directory' : 'on another device';
+      throw new FamError(
+        'SOURCE_DOUBTFUL',
+        `${shown} is ${what} than when it was last mirrored (was it replaced, or is a file system not mounted?). ${remedy}`,
+      );
+    }
     if (record === undefined) {
       store.setBase(baseSeq);
       store.putInode(
@@ -50,13 +59,6 @@ export function admitRoot(store: TreeStore, rootFd: number, root: ByteString, tr
       return true;
     }
     if (!isObject(record, stat)) {
-      if (!trusted) {
-        const what = record.dev === stat.dev ? 'another directory' : 'on another device';
-        throw new FamError(
-          'SOURCE_DOUBTFUL',
-          `${shown} is ${what} than when it was last mirrored (was it replaced, or is a file system not mounted?). ${remedy}`,
-        );
-      }
       const seq = store.nextSeq();
       store.putInode({ ...record, ...observed(Kind.directory, stat, ''), seq }, record);
     }
@@ -69,6 +71,14 @@ export function admitRoot(store: TreeStore, rootFd: number, root: ByteString, tr
     }
     return false;
   });
+  store.noteAdmittedRoot(stat);
+  return isFirst;
+}
+
+/** The records went with the power, and the machine was started again: devices may have other numbers. */
+function rootBeforeLoss(store: TreeStore, { dev }: sys.Stat): LocalIdentity | undefined {
+  const root = store.admittedRoot;
+  return root === undefined ? undefined : { ...root, dev };
 }
 
 function isEmpty(rootFd: number): boolean {

@@ -30,6 +30,8 @@ const bootFile = z.object({
   /** Whose tree this is, and how often its past was in doubt; outlives the database. */
   sourceId: z.uuid(),
   epoch: z.int().check(z.positive()),
+  /** The source's root as it was last admitted; undefined: it has not been, or an older fam did not note it. */
+  root: z.optional(z.object({ dev: z.number(), inoHigh: z.number(), inoLow: z.number(), birth: z.number() })),
 });
 export type BootMark = z.infer<typeof bootFile>;
 
@@ -105,6 +107,7 @@ export function admitDatabase(
     clean: false,
     sourceId: sourceId ?? old?.sourceId ?? randomUUID(),
     epoch: nextEpoch(old, fresh),
+    ...(old?.root === undefined ? {} : { root: old.root }),
   };
   writeBootMark(directory, mark);
   return { mark, fresh };

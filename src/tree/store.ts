@@ -4,6 +4,7 @@
 // This file: the store, used by a source for its tree and by a replica for its copy of the records.
 
 import { existsSync, statSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { type InodeId, rootId, type Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
 import { asName, type ByteString, type Name } from '../core/name.ts';
@@ -12,7 +13,7 @@ import { Counters } from './counters.ts';
 import { maxDepth } from './directories.ts';
 import { Journal } from './journal.ts';
 import type { IdentityKey } from './record-codec.ts';
-import type { EntryRecord, InodeRecord, JournalRecord } from './records.ts';
+import type { EntryRecord, InodeRecord, JournalRecord, LocalIdentity } from './records.ts';
 import {
   admitDatabase,
   type Fresh,
@@ -395,6 +396,19 @@ export class TreeStore implements Disposable {
     this.#epoch += 1;
     writeBootMark(this.directory, { ...mark, epoch: this.#epoch });
     return this.#epoch;
+  }
+
+  /** The root that was admitted last. Outlives the records, which a power loss takes. */
+  get admittedRoot(): LocalIdentity | undefined {
+    return readBootMark(this.directory)?.root;
+  }
+
+  /** Durable. */
+  noteAdmittedRoot({ dev, inoHigh, inoLow, birth }: LocalIdentity): void {
+    const mark = readBootMark(this.directory);
+    const root = { dev, inoHigh, inoLow, birth };
+    if (mark === undefined || isDeepStrictEqual(mark.root, root)) return;
+    writeBootMark(this.directory, { ...mark, root });
   }
 
   /** A value that `setMeta` stored, checked by `schema`; undefined when there is none. */
