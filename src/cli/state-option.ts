@@ -2,17 +2,18 @@
 
 import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
-import { controlSocketName } from '../control/server.ts';
+import { isMirrorRunning } from '../control/client.ts';
 import { FamError } from '../core/errors.ts';
 import { stateFolderOf, statesFolder } from '../mirror/state-folder.ts';
 
-export function chooseState(source: string | undefined, state: string | undefined): string {
+/** @throws FamError NOT_RUNNING, USAGE */
+export async function chooseState(source: string | undefined, state: string | undefined): Promise<string> {
   if (state !== undefined) return state;
   if (source !== undefined) return stateFolderOf(existsSync(source) ? realpathSync(source) : source);
   const folder = statesFolder();
-  const running = existsSync(folder)
-    ? readdirSync(folder).filter((name) => existsSync(join(folder, name, controlSocketName)))
-    : [];
+  const running: string[] = [];
+  for (const name of existsSync(folder) ? readdirSync(folder) : [])
+    if (await isMirrorRunning(join(folder, name))) running.push(name);
   const [only] = running;
   if (only === undefined) {
     throw new FamError('NOT_RUNNING', `no mirror has its state in ${folder}: name its folder with --state`);

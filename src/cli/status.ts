@@ -33,7 +33,7 @@ async function statusOf(
   mayBeNone: boolean,
 ): Promise<MirrorStatus | undefined> {
   try {
-    return await askStatus(chooseState(source, state));
+    return await askStatus(await chooseState(source, state));
   } catch (error) {
     if (mayBeNone && error instanceof FamError && error.code === 'NOT_RUNNING') return undefined;
     throw error;

@@ -19,7 +19,7 @@ export async function waitCommand(source: string | undefined, given: object): Pr
   if (!parsed.success)
     throw new FamError('USAGE', `--timeout takes a number of seconds, ${longestWaitS} (a day) at most`);
   const { state, timeout } = parsed.data;
-  const result = await askWait(chooseState(source, state), timeout * 1000);
+  const result = await askWait(await chooseState(source, state), timeout * 1000);
   if (result.reached) return;
   throw new FamError(
     'TIMEOUT',

@@ -1,6 +1,7 @@
 // Asks a running mirror over its control socket.
 
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { FamError } from '../core/errors.ts';
 import { type HeldFolder, holdStateFolder } from './server.ts';
 import { type MirrorStatus, mirrorStatus, type WaitResult, waitResult } from './status.ts';
@@ -12,6 +13,32 @@ export async function askStatus(stateDir: string): Promise<MirrorStatus> {
 /** @param timeoutMs how long the mirror may wait for its replicas */
 export async function askWait(stateDir: string, timeoutMs: number): Promise<WaitResult> {
   return waitResult.parse(await ask(stateDir, 'POST', `/wait?timeoutMs=${timeoutMs}`));
+}
+
+/** Whether a mirror listens there: one that was killed leaves its socket behind. */
+export async function isMirrorRunning(stateDir: string): Promise<boolean> {
+  let folder: HeldFolder;
+  try {
+    folder = holdStateFolder(stateDir);
+  } catch {
+    return false;
+  }
+  try {
+    return await listens(folder.socketPath);
+  } finally {
+    folder.close();
+  }
+}
+
+function listens(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(socketPath);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
 }
 
 async function ask(stateDir: string, method: string, path: string): Promise<unknown> {

@@ -1,9 +1,10 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { linkSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { askStatus, askWait } from './client.ts';
+import { askStatus, askWait, isMirrorRunning } from './client.ts';
 import { type Controlled, controlSocketName, serveControl } from './server.ts';
 import type { MirrorStatus, WaitResult } from './status.ts';
 
@@ -105,4 +106,19 @@ test('the end of a mirror whose state folder was removed leaves the socket of th
   close = await serveControl(folder, controlled);
   await first();
   expect(await askStatus(folder)).toEqual(status);
+});
+
+test('isMirrorRunning is not taken in by the socket that a killed mirror has left', async () => {
+  expect(await isMirrorRunning(folder)).toBe(false);
+  close = await serveControl(folder, controlled);
+  expect(await isMirrorRunning(folder)).toBe(true);
+  await close();
+  close = () => Promise.resolve();
+  const socket = join(folder, 'another');
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(socket, resolve));
+  linkSync(socket, join(folder, controlSocketName));
+  await new Promise((resolve) => server.close(resolve));
+  expect(await isMirrorRunning(folder)).toBe(false);
+  expect(await isMirrorRunning(join(folder, 'none'))).toBe(false);
 });
