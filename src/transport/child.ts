@@ -46,6 +46,9 @@ const killGraceMs = 2_000;
 /** A background master that ssh left behind can hold stderr open: do not wait for its end longer than this. */
 const stderrGraceMs = 200;
 const stderrTailBytes = 8192;
+/** Of that, for people. */
+const shownLines = 6;
+const shownColumns = 500;
 /**
  * What is for the agent waits in the kernel: whoever makes it is busy with the next message for tens of milliseconds at a time, and
  * sends nothing meanwhile. More than a batch.
@@ -266,8 +269,9 @@ function pair(): readonly [number, number] {
 /** What the other side printed, for the end of a message. */
 export function tailOf(end: ChildEnd): string {
   const said = [end.stderr, end.noise].find((text) => text !== '') ?? '';
-  const lines = said.split('\n').slice(-6);
-  return said === '' ? '' : `; it printed:\n${lines.map((line) => `    ${line.trimEnd()}`).join('\n')}`;
+  const lines = said.split('\n').slice(-shownLines);
+  const shown = lines.map((line) => `    ${line.trimEnd().slice(0, shownColumns)}`);
+  return said === '' ? '' : `; it printed:\n${shown.join('\n')}`;
 }
 
 /** An agent that ends with one of our exit codes means that error, and has said on stderr what it is about. */

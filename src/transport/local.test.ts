@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { tailOf } from './child.ts';
 import { classifyAgentEnd } from './local.ts';
 
 test('classifyAgentEnd tells what the agent said, not the end of the stack below it', () => {
@@ -13,4 +14,12 @@ test('classifyAgentEnd tells what the agent said, not the end of the stack below
     code: 'AGENT_FAILED',
     message: 'web1:/www: Error: no place to load koffi from: /home/www/.cache/fam: noexec',
   });
+});
+
+test('tailOf shows the last lines, and no line without end', () => {
+  const noise = ['first', ...Array.from({ length: 5 }, (_, n) => `line ${n}`), 'x'.repeat(60_000)].join('\n');
+  const shown = tailOf({ code: 0, signal: undefined, startError: undefined, stderr: '', noise });
+  expect(shown).not.toContain('first');
+  expect(shown).toContain('line 0');
+  expect(shown.length).toBeLessThan(1000);
 });
