@@ -2,6 +2,7 @@
 
 import { Command, CommanderError, Option } from 'commander';
 import { exitCodes, FamError, stackOf } from '../core/errors.ts';
+import { printable } from '../core/printable.ts';
 import { packageVersion } from '../runtime/version.ts';
 import { surviveUnwritableStreams } from './standard-streams.ts';
 
@@ -173,7 +174,7 @@ try {
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCodes.USAGE;
   else if (error instanceof FamError) {
-    process.stderr.write(`fam: ${error.message}\n`);
+    process.stderr.write(`fam: ${printable(error.message)}\n`);
     // A defect of ours: whoever reports it should be able to say where.
     if (error.code === 'INTERNAL' && error.cause instanceof Error)
       process.stderr.write(`${error.cause.stack}\n`);

@@ -5,6 +5,7 @@ import { askStatus } from '../control/client.ts';
 import type { MirrorStatus, ReplicaStatus } from '../control/status.ts';
 import { FamError } from '../core/errors.ts';
 import { oneLine } from '../core/one-line.ts';
+import { printable } from '../core/printable.ts';
 import { timeOf } from '../replica/allegiance.ts';
 import { type ReplicaRole, roleOf } from '../replica/role.ts';
 import { chooseState } from './state-option.ts';
@@ -22,9 +23,8 @@ export async function statusCommand(source: string | undefined, given: object): 
     );
     return;
   }
-  process.stdout.write(
-    `${role === undefined ? '' : roleText(role)}${status === undefined ? '' : text(status)}`,
-  );
+  const lines = `${role === undefined ? '' : roleText(role)}${status === undefined ? '' : text(status)}`;
+  process.stdout.write(printable(lines));
 }
 
 async function statusOf(

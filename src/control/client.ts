@@ -6,13 +6,20 @@ import { FamError } from '../core/errors.ts';
 import { type HeldFolder, holdStateFolder } from './server.ts';
 import { type MirrorStatus, mirrorStatus, type WaitResult, waitResult } from './status.ts';
 
-export async function askStatus(stateDir: string): Promise<MirrorStatus> {
-  return mirrorStatus.parse(await ask(stateDir, 'GET', '/status'));
+/** A mirror that answers does so at once; one on a busy machine has this long. */
+const answerMs = 20_000;
+
+/** @throws FamError NOT_RUNNING, TIMEOUT */
+export async function askStatus(stateDir: string, patienceMs = answerMs): Promise<MirrorStatus> {
+  return mirrorStatus.parse(await ask(stateDir, 'GET', '/status', patienceMs));
 }
 
-/** @param timeoutMs how long the mirror may wait for its replicas */
+/**
+ * @param timeoutMs how long the mirror may wait for its replicas
+ * @throws FamError NOT_RUNNING, TIMEOUT when it does not answer at all
+ */
 export async function askWait(stateDir: string, timeoutMs: number): Promise<WaitResult> {
-  return waitResult.parse(await ask(stateDir, 'POST', `/wait?timeoutMs=${timeoutMs}`));
+  return waitResult.parse(await ask(stateDir, 'POST', `/wait?timeoutMs=${timeoutMs}`, timeoutMs + answerMs));
 }
 
 /** Whether a mirror listens there: one that was killed leaves its socket behind. */
@@ -41,7 +48,7 @@ function listens(socketPath: string): Promise<boolean> {
   });
 }
 
-async function ask(stateDir: string, method: string, path: string): Promise<unknown> {
+async function ask(stateDir: string, method: string, path: string, timeoutMs: number): Promise<unknown> {
   let folder: HeldFolder;
   try {
     folder = holdStateFolder(stateDir);
@@ -49,7 +56,7 @@ async function ask(stateDir: string, method: string, path: string): Promise<unkn
     throw notRunning(stateDir, cause);
   }
   try {
-    return await askAt(folder.socketPath, stateDir, method, path);
+    return await askAt(folder.socketPath, stateDir, method, path, timeoutMs);
   } finally {
     folder.close();
   }
@@ -60,7 +67,13 @@ function notRunning(stateDir: string, cause: unknown): FamError {
   return new FamError('NOT_RUNNING', message, { cause });
 }
 
-function askAt(socketPath: string, stateDir: string, method: string, path: string): Promise<unknown> {
+function askAt(
+  socketPath: string,
+  stateDir: string,
+  method: string,
+  path: string,
+  timeoutMs: number,
+): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const call = request({ socketPath, method, path }, (response) => {
       const parts: Buffer[] = [];
@@ -74,7 +87,11 @@ function askAt(socketPath: string, stateDir: string, method: string, path: strin
         else reject(new FamError('INTERNAL', `the mirror answered ${response.statusCode}: ${body}`));
       });
     });
-    call.once('error', (cause) => reject(notRunning(stateDir, cause)));
+    call.setTimeout(timeoutMs, () => {
+      const message = `the mirror with its state in ${stateDir} has not answered for ${timeoutMs / 1000} s: it is stopped (SIGSTOP), or does not get on`;
+      call.destroy(new FamError('TIMEOUT', message));
+    });
+    call.once('error', (cause) => reject(cause instanceof FamError ? cause : notRunning(stateDir, cause)));
     call.end();
   });
 }

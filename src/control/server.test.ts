@@ -122,3 +122,11 @@ test('isMirrorRunning is not taken in by the socket that a killed mirror has lef
   expect(await isMirrorRunning(folder)).toBe(false);
   expect(await isMirrorRunning(join(folder, 'none'))).toBe(false);
 });
+
+test('the client does not wait for ever for a mirror that is stopped', async () => {
+  // The kernel takes connections for who listens and does nothing.
+  const silent = createServer((socket) => socket.resume());
+  await new Promise<void>((resolve) => silent.listen(join(folder, controlSocketName), resolve));
+  close = () => new Promise((resolve) => silent.close(() => resolve()));
+  await expect(askStatus(folder, 50)).rejects.toMatchObject({ code: 'TIMEOUT' });
+});

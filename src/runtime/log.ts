@@ -1,6 +1,7 @@
 // One line an event, on stderr: text for people on a terminal, JSON (pino) for programs.
 
 import { type Logger, pino } from 'pino';
+import { printable } from '../core/printable.ts';
 import { LogOutput } from './log-output.ts';
 
 export type Log = Logger;
@@ -30,5 +31,5 @@ function textOf(line: string): string {
   const where = typeof replica === 'string' ? `${replica}: ` : '';
   // There may be a progress bar.
   const begin = process.stderr.isTTY ? clearLine : '';
-  return `${begin}${clock} ${levels[Number(field('level'))] ?? ''}${where}${String(field('msg'))}\n`;
+  return `${begin}${clock} ${levels[Number(field('level'))] ?? ''}${printable(`${where}${String(field('msg'))}`)}\n`;
 }
