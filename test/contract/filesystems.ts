@@ -26,6 +26,8 @@ const imageBytes: Partial<Record<FileSystemType, number>> = {
   'btrfs-subvolume': 256 * 2 ** 20,
 };
 
+const tmpfsBytes = 512 * 2 ** 20;
+
 const makers: Partial<Record<FileSystemType, readonly string[]>> = {
   // Enough inodes for a burst of 100,000 files.
   ext4: ['mkfs.ext4', '-q', '-F', '-N', '150000'],
@@ -74,8 +76,11 @@ export interface MountedFileSystem {
   unmount(): void;
 }
 
-/** Mounts a fresh, empty file system; the caller unmounts it. */
-export function mountFileSystem(type: FileSystemType): MountedFileSystem {
+/**
+ * Mounts a fresh, empty file system; the caller unmounts it.
+ * @param size in bytes, where it is one of its own; what tests mostly need by default
+ */
+export function mountFileSystem(type: FileSystemType, size?: number): MountedFileSystem {
   const folder = mkdtempSync(join(tmpdir(), `fam-${type}-`));
   const point = join(folder, 'mnt');
   const mounted: string[] = [];
@@ -95,7 +100,7 @@ export function mountFileSystem(type: FileSystemType): MountedFileSystem {
     rmSync(folder, { recursive: true, force: true });
   }
   try {
-    const bytes = imageBytes[type];
+    const bytes = imageBytes[type] && (size ?? imageBytes[type]);
     const maker = makers[type];
     if (bytes !== undefined && maker !== undefined) {
       const image = join(folder, 'image');
@@ -116,7 +121,7 @@ export function mountFileSystem(type: FileSystemType): MountedFileSystem {
       run(['bindfs', join(folder, 'behind'), point]);
       mounted.push(point);
     } else if (type === 'tmpfs') {
-      mount('tmpfs', point, '-t', 'tmpfs', '-o', 'size=512m');
+      mount('tmpfs', point, '-t', 'tmpfs', '-o', `size=${size ?? tmpfsBytes}`);
     } else {
       // Its layers lie on a tmpfs of their own: the temporary folder may be an overlay itself.
       const base = join(folder, 'base');

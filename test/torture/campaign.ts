@@ -27,12 +27,14 @@ export async function campaign(command: CommandLine, print: Print): Promise<bool
     const seed = options.seed + lane.number + n * lane.of;
     const own = allRows ? inRow(options, seed) : options;
     const plan = planHistory(own, seed);
-    const result = await runHistory(plan, (line) => print(`  ${rowName(own)}: seed ${seed}, ${line}`));
+    const kind = [rowName(own), ...(plan.scenario === undefined ? [] : [plan.scenario])].join(', ');
+    const result = await runHistory(plan, (line) => print(`  ${kind}: seed ${seed}, ${line}`));
     const { rounds, operations, reads, faults, failure } = result;
     ledger.add({
       at: new Date().toISOString(),
       row: rowName(own),
       seed,
+      ...(plan.scenario === undefined ? {} : { scenario: plan.scenario }),
       rounds,
       operations,
       reads,
@@ -82,7 +84,7 @@ async function handle(
 function describeFailure(plan: HistoryPlan, failure: Failure): string[] {
   const round = plan.rounds[failure.round];
   const lines = [
-    `FAILED: seed ${plan.seed}, round ${failure.round}: ${failure.kind}`,
+    `FAILED: seed ${plan.seed}${plan.scenario === undefined ? '' : ` (${plan.scenario})`}, round ${failure.round}: ${failure.kind}`,
     ...failure.details.map((line) => `  ${line}`),
     `faults of the round: ${round?.faults.map(({ name, atMs }) => `${name} at ${atMs} ms`).join(', ') || 'none'}`,
   ];

@@ -30,6 +30,7 @@ export class FamProcess {
   readonly surprises: string[] = [];
   #isOver = false;
   #asked = false;
+  #expectedCodes: readonly number[] = [];
 
   constructor(setup: FamSetup) {
     this.#setup = setup;
@@ -79,9 +80,14 @@ export class FamProcess {
       // libfaketime leaves these behind when its process is killed.
       for (const name of ['faketime_shm_', 'sem.faketime_sem_'])
         rmSync(`/dev/shm/${name}${child.pid}`, { force: true });
-      if (!this.#asked && this.#process === child)
+      if (!this.#asked && this.#process === child && !this.#expectedCodes.includes(code ?? -1))
         this.surprises.push(`fam mirror ended with ${code ?? signal}`);
     });
+  }
+
+  /** Until it is told otherwise: it is a supervisor's affair to start it again. */
+  mayEndWith(codes: readonly number[]): void {
+    this.#expectedCodes = codes;
   }
 
   async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {

@@ -1,15 +1,26 @@
 // What goes wrong during a round. Each fault mends itself before it returns, so that a round ends with everything running.
 
 import { execFileSync } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { kill } from '../support/processes.ts';
 import type { FamProcess } from './fam-process.ts';
+import type { Keepsakes } from './keepsakes.ts';
+import { LocalUsers } from './local-users.ts';
 import type { Operation } from './operation.ts';
 import type { Reader } from './reader.ts';
 import type { SshHost } from './ssh-host.ts';
-import type { ReplicaPlace, World } from './world.ts';
+import { homeOf, type ReplicaPlace, type World } from './world.ts';
 import type { Writer } from './writer.ts';
 
 /** What a fault works on. */
@@ -20,6 +31,9 @@ export interface Scene {
   /** Idle: for bursts. */
   readonly burster: Writer;
   readonly host: SshHost | undefined;
+  /** Everybody who writes to the source. */
+  readonly writers: readonly Writer[];
+  readonly keepsakes: Keepsakes;
   /** Below `n`. */
   draw(n: number): number;
 }
@@ -34,7 +48,7 @@ export interface PlannedFault {
 interface Fault {
   /** Needs a network. */
   readonly ssh?: boolean;
-  /** How often it is chosen, compared with others. Default 4. */
+  /** How often it is chosen, compared with others. Default 4; 0: only where a scenario asks for it. */
   readonly weight?: number;
   run(scene: Scene): Promise<void>;
 }
@@ -50,12 +64,6 @@ function replicaOf({ world, draw }: Scene): { readonly index: number; readonly p
   const place = world.replicas[index];
   if (place === undefined) throw new Error('no replica');
   return { index, place };
-}
-
-/** Agent's own folder: beside the root, or inside it. */
-export function homeOf(place: ReplicaPlace): string {
-  const inside = join(place.root, '.fam');
-  return existsSync(inside) ? inside : join(dirname(place.root), `.fam-${basename(place.root)}`);
 }
 
 async function frozen(pids: readonly { pid: number }[], ms: number): Promise<void> {
@@ -223,11 +231,7 @@ export const faults: Readonly<Record<string, Fault>> = {
       await readers[index]?.rest();
       if (draw(2) === 0) await killEverything(scene);
       else await fam.end('SIGKILL');
-      // 36: it never had a whole copy; 33: its agent is frozen.
-      const promoted = await fam.command('promote', place.root);
-      const undone = await fam.command('promote', '--undo', place.root);
-      if (![0, 33, 36].includes(promoted.code ?? -1) || ![0, 33].includes(undone.code ?? -1))
-        throw new Error(`fam promote: ${promoted.output}${undone.output}`);
+      await promoteAndUndo(fam, place);
       fam.start();
     },
   },
@@ -242,8 +246,53 @@ export const faults: Readonly<Record<string, Fault>> = {
       // A replica that goes back in time is out of service meanwhile.
       await scene.readers[index]?.rest();
       replace(join(snapshot, 'root'), place.root);
+      scene.keepsakes.forgetTrash(trashOf(place));
       if (withState && existsSync(join(snapshot, 'home'))) replace(join(snapshot, 'home'), homeOf(place));
       scene.fam.start();
+    },
+  },
+  // Somebody changes what is on a replica, while it is served and while it is not. Then it is compared as a whole.
+  'local-users': {
+    weight: 0,
+    async run(scene) {
+      const { fam, draw, readers, world, keepsakes } = scene;
+      const { index, place } = replicaOf(scene);
+      await readers[index]?.rest();
+      const users = new LocalUsers(place, world.uid, draw);
+      for (let n = draw(7); n > 0; n--) {
+        users.act(false);
+        await delay(draw(150));
+      }
+      // What an agent is at work on takes it along when it is moved out (RACE in src/replica/directories.ts).
+      await delay(3000);
+      users.settle(keepsakes, trashOf(place));
+      await delay(draw(2000));
+      await killEverything(scene);
+      for (let n = draw(7); n > 0; n--) users.act(true);
+      users.settle(keepsakes, trashOf(place));
+      if (draw(2) === 0 || !(await promoteAndUndo(fam, place)))
+        rmSync(join(homeOf(place), 'state'), { recursive: true, force: true });
+      fam.start();
+    },
+  },
+  // Writers wait: one of them would make it anew.
+  'source-renamed': {
+    weight: 0,
+    async run(scene) {
+      const { world, writers } = scene;
+      for (const writer of writers) writer.freeze();
+      try {
+        await movedAway(scene, world.source);
+      } finally {
+        for (const writer of writers) writer.goOn();
+      }
+    },
+  },
+  // Writers go on: their root is a folder, whatever its path.
+  'folder-above-renamed': {
+    weight: 0,
+    async run(scene) {
+      await movedAway(scene, dirname(scene.world.path));
     },
   },
   // A step now, and one back when whatever comes next starts the mirror again.
@@ -322,6 +371,35 @@ export const faults: Readonly<Record<string, Fault>> = {
   },
 };
 
+/** False: the replica could not be promoted. */
+async function promoteAndUndo(fam: FamProcess, place: ReplicaPlace): Promise<boolean> {
+  // 36: it never had a whole copy; 33: its agent is frozen.
+  const promoted = await fam.command('promote', place.root);
+  const undone = await fam.command('promote', '--undo', place.root);
+  if (![0, 33, 36].includes(promoted.code ?? -1) || ![0, 33].includes(undone.code ?? -1))
+    throw new Error(`fam promote: ${promoted.output}${undone.output}`);
+  return promoted.code === 0 && undone.code === 0;
+}
+
+function trashOf(place: ReplicaPlace): string {
+  return join(homeOf(place), 'trash');
+}
+
+/** What fam ends with when its source is not where it was, or not there at all. */
+const sourceGoneCodes = [10, 13] as const;
+
+/** A folder has another name for a while; a supervisor starts the mirror again as often as that ends. */
+async function movedAway({ fam, draw }: Scene, path: string): Promise<void> {
+  fam.mayEndWith(sourceGoneCodes);
+  const away = `${path}.away`;
+  renameSync(path, away);
+  for (let n = draw(12); n > 0; n--) {
+    await delay(draw(400));
+    fam.start();
+  }
+  renameSync(away, path);
+}
+
 /** The content of one folder as that of another, hard links and all. */
 function replace(from: string, to: string): void {
   rmSync(to, { recursive: true, force: true });
@@ -342,12 +420,16 @@ export function planFaults(
   draw: (n: number) => number,
   isSsh: boolean,
   only: readonly string[] | undefined,
+  more: Readonly<Record<string, number>> = {},
 ): PlannedFault[] {
+  const isSpecial = Object.keys(more).length > 0;
   const bag = Object.entries(faults)
     .filter(([name, fault]) => (isSsh || fault.ssh !== true) && (only === undefined || only.includes(name)))
-    .flatMap(([name, { weight = 4 }]) => new Array<string>(weight).fill(name));
+    .flatMap(([name, { weight = 4 }]) =>
+      new Array<string>(more[name] ?? (only === undefined ? weight : weight || 4)).fill(name),
+    );
   const planned: PlannedFault[] = [];
-  const count = bag.length === 0 ? 0 : draw(4);
+  const count = bag.length === 0 ? 0 : isSpecial ? 1 + draw(3) : draw(4);
   for (let n = 0; n < count; n++) {
     planned.push({ name: bag[draw(bag.length)] ?? 'kill-agent', atMs: draw(1500), seed: draw(2 ** 31) });
   }

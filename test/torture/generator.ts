@@ -5,12 +5,15 @@ import type { ByteString } from '../../src/core/name.ts';
 import { randomFrom } from '../support/random.ts';
 import { linkTargets, pickName } from './names.ts';
 import type { Operation } from './operation.ts';
+import type { Ground } from './scenarios/ground.ts';
+import type { Scenario } from './scenarios/scenario.ts';
 
 export interface GeneratorOptions {
   /** False: operations that only root may do are left out, and everything stays readable for its owner. */
   readonly root: boolean;
   /** False: the tree lies on several file systems; renames between them would fail and are simply tried all the same. */
   readonly spans: readonly ByteString[];
+  readonly scenario: Scenario;
 }
 
 const sharedNames = ['pub', 'img', 'docs'] as const;
@@ -25,14 +28,35 @@ export class Generator {
   readonly #random: () => number;
   readonly #options: GeneratorOptions;
   readonly #model: Model = new Map();
+  readonly #ground: Ground;
 
   constructor(seed: number, options: GeneratorOptions) {
     this.#random = randomFrom(seed);
     this.#options = options;
+    this.#ground = {
+      isRoot: options.root,
+      draw: (below) => this.#draw(below),
+      of: (list) => this.#of(list),
+      seed: () => this.#seed(),
+      folder: () => this.#folder(),
+      newPath: (isFolder) => this.#newPath(isFolder),
+      file: () => this.#file(),
+      movable: () => this.#movable(),
+      named: (prefix) => this.#entries('file').filter((path) => path.includes(`/${prefix}`)),
+      made: (path, kind) => this.#made(path, kind),
+      moved: (from, to) => this.#move(from, to),
+      removed: (path) => this.#forget(path),
+    };
   }
 
   take(count: number): Operation[] {
-    return [...this.#grounds(), ...Array.from({ length: count }, () => this.#next())];
+    const { operations } = this.#options.scenario;
+    const chosen = Array.from({ length: count }, () =>
+      operations !== undefined && this.#draw(operations.every) === 0
+        ? operations.choose(this.#ground)
+        : [this.#next()],
+    );
+    return [...this.#grounds(), ...chosen.flat()];
   }
 
   /** The folders that all writers share; some of them have gone since the last round. */
@@ -115,7 +139,8 @@ export class Generator {
   }
 
   #next(): Operation {
-    if (this.#model.size > crowded && this.#draw(3) === 0) return this.#delete();
+    if (this.#model.size > (this.#options.scenario.crowded ?? crowded) && this.#draw(3) === 0)
+      return this.#delete();
     const kind = this.#draw(100);
     if (kind < 14) return this.#create();
     if (kind < 22) return this.#mkdirs();

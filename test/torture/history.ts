@@ -8,20 +8,30 @@ import { compareTrees, type Difference } from '../oracle/compare-trees.ts';
 import { kill } from '../support/processes.ts';
 import { randomFrom } from '../support/random.ts';
 import { contradictions, contradictionsOfReplica, Records } from './autopsy.ts';
+import { isExcused, type Room, roomOf } from './excuses.ts';
 import { FamProcess } from './fam-process.ts';
-import { faults, homeOf, type PlannedFault, type Scene, takeSnapshot } from './faults.ts';
-import type { HistoryPlan, RoundPlan } from './plan.ts';
+import { faults, type PlannedFault, type Scene, takeSnapshot } from './faults.ts';
+import { Keepsakes } from './keepsakes.ts';
+import { type HistoryPlan, type RoundPlan, writersOf } from './plan.ts';
 import { Reader } from './reader.ts';
 import { GrowthWatch } from './resources.ts';
 import { usesInotify } from './rows.ts';
+import { scenarios } from './scenarios/scenario.ts';
 import { SshHost } from './ssh-host.ts';
 import { describeThreads } from './threads.ts';
-import { World } from './world.ts';
+import { homeOf, World } from './world.ts';
 import { Writer } from './writer.ts';
 
 export interface Failure {
   readonly round: number;
-  readonly kind: 'differences' | 'not in time' | 'contradiction' | 'seen by a reader' | 'crash' | 'growth';
+  readonly kind:
+    | 'differences'
+    | 'not in time'
+    | 'contradiction'
+    | 'seen by a reader'
+    | "a local user's"
+    | 'crash'
+    | 'growth';
   readonly details: readonly string[];
 }
 
@@ -68,6 +78,9 @@ class History {
   readonly #onRound: (line: string) => void;
   readonly #world: World;
   readonly #growth = new GrowthWatch();
+  readonly #keepsakes = new Keepsakes();
+  /** Of each replica, where they differ. */
+  readonly #rooms: readonly Room[] = [];
   readonly #faultsRun: Record<string, number> = {};
   readonly #closers: (() => Promise<void> | void)[] = [];
   #writers: Writer[] = [];
@@ -79,7 +92,11 @@ class History {
   constructor(plan: HistoryPlan, onRound: (line: string) => void) {
     this.#plan = plan;
     this.#onRound = onRound;
-    this.#world = new World(plan.options);
+    const scenario = plan.scenario === undefined ? {} : scenarios[plan.scenario];
+    this.#world = new World(plan.options, scenario);
+    // A source on ext4 holds no more than a replica there.
+    if (scenario.isLastSmaller && plan.options.fs !== 'ext4')
+      this.#rooms = this.#world.replicas.map(({ mount }) => roomOf(mount));
     this.#closers.push(() => this.#world.close());
   }
 
@@ -91,7 +108,7 @@ class History {
     const { rounds, options } = this.#plan;
     const host = options.transport === 'ssh' ? await SshHost.start() : undefined;
     if (host) this.#closers.push(() => host.close());
-    for (let n = 0; n < options.writers; n++) this.#writers.push(await this.#writer('operations', n));
+    for (let n = 0; n < writersOf(this.#plan); n++) this.#writers.push(await this.#writer('operations', n));
     const publisher = await this.#writer('publisher', 50);
     const burster = await this.#writer('operations', 51);
     await publisher.begin();
@@ -108,9 +125,11 @@ class History {
       if (failure) break;
       for (const reader of this.#readers) reader.watch();
       publisher.publish();
-      await Promise.all([this.#perform(round), this.#goWrong(round.faults, { fam, host, burster })]);
+      const writers = [...this.#writers, publisher, burster];
+      await Promise.all([this.#perform(round), this.#goWrong(round.faults, { fam, host, burster, writers })]);
       await publisher.stopPublishing();
       failure = await this.#check(index + 1, fam);
+      fam.mayEndWith([]);
       if (round.snapshot) for (const place of this.#world.replicas) takeSnapshot(place);
       done += 1;
     }
@@ -162,7 +181,7 @@ class History {
 
   async #goWrong(
     planned: readonly PlannedFault[],
-    scene: Pick<Scene, 'fam' | 'host' | 'burster'>,
+    scene: Pick<Scene, 'fam' | 'host' | 'burster' | 'writers'>,
   ): Promise<void> {
     const from = performance.now();
     for (const { name, atMs, seed } of planned) {
@@ -172,6 +191,7 @@ class History {
       await faults[name]?.run({
         ...scene,
         world: this.#world,
+        keepsakes: this.#keepsakes,
         readers: this.#readers,
         draw: (n) => Math.floor(random() * n),
       });
@@ -211,6 +231,8 @@ class History {
       seen.map(({ name, what, at }) => `replica ${n + 1}: ${name}: ${what} (at ${at})`),
     );
     if (violations.length > 0) return { round, kind: 'seen by a reader', details: violations };
+    const touched = this.#keepsakes.violations();
+    if (touched.length > 0) return { round, kind: "a local user's", details: touched.slice(0, maxPrinted) };
     const contradicting = this.#contradictions();
     if (contradicting.length > 0)
       return { round, kind: 'contradiction', details: contradicting.slice(0, maxPrinted) };
@@ -271,6 +293,8 @@ class History {
       } catch (error) {
         found = [{ path: '', what: `cannot be compared: ${String(error)}` }];
       }
+      const room = this.#rooms[replica];
+      if (room !== undefined) found = found.filter((difference) => !isExcused(difference, source, room));
       return found.slice(0, maxPrinted).map((difference) => ({ ...difference, replica }));
     });
   }

@@ -8,6 +8,8 @@ export interface LedgerLine {
   readonly at: string;
   readonly row: string;
   readonly seed: number;
+  /** What was special, if anything. */
+  readonly scenario?: string;
   /** Rounds that ended equal. */
   readonly rounds: number;
   readonly operations: number;

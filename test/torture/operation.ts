@@ -69,7 +69,45 @@ export type Operation =
   | { readonly do: 'checkout'; readonly path: ByteString; readonly files: number; readonly seed: number }
   /** As `tar x` does: folders and files in a burst, times set at the end. */
   | { readonly do: 'untar'; readonly path: ByteString; readonly files: number; readonly seed: number }
+  /** Cut to `size`, or made as a hole of that size, and 4 KiB written at each of `at`. */
+  | {
+      readonly do: 'sparse';
+      readonly path: ByteString;
+      readonly size: number;
+      readonly at: readonly number[];
+      readonly seed: number;
+    }
+  /** `count` extended attributes of `size` bytes each. */
+  | {
+      readonly do: 'attributes';
+      readonly path: ByteString;
+      readonly namespace: 'user' | 'trusted';
+      readonly count: number;
+      readonly size: number;
+      readonly seed: number;
+    }
+  /** So many folders, up to 20 in each other folder, and a small file in every fourth. */
+  | { readonly do: 'folders'; readonly path: ByteString; readonly count: number; readonly seed: number }
+  /** Files that are not at rest for `forMs`: each is written to every `everyMs`. */
+  | {
+      readonly do: 'busy';
+      readonly files: readonly BusyFile[];
+      readonly forMs: number;
+      readonly everyMs: number;
+      readonly seed: number;
+    }
   | { readonly do: 'pause'; readonly ms: number };
+
+export interface BusyFile {
+  readonly path: ByteString;
+  /**
+   * `append`: held open, a log. `in-place`: held open, pages of it written over, a database. `reopen`: opened, appended to and closed each time.
+   * `overwrite`: written over from its start without being cut short, then closed, and again (`rsync --inplace`). `upload`: made
+   * slowly, then held open. `recreate`: made anew each time.
+   */
+  readonly how: 'append' | 'in-place' | 'reopen' | 'overwrite' | 'upload' | 'recreate';
+  readonly size: number;
+}
 
 /** For people: one line whatever the names hold. */
 export function showOperation(operation: Operation): string {

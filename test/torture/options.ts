@@ -1,6 +1,7 @@
 // What a campaign is told, and what a replay file holds of it.
 
 import { parseArgs } from 'node:util';
+import { type ScenarioName, scenarioNames } from './scenarios/scenario.ts';
 
 const fileSystems = ['ext4', 'xfs', 'btrfs', 'tmpfs', 'overlayfs', 'span'] as const;
 /** The second as it was before Linux 5.17. */
@@ -24,6 +25,8 @@ export interface TortureOptions {
   /** Operations of each writer in a round, at most. */
   readonly operations: number;
   readonly writers: number;
+  /** Absent: the seed's own, if it has one. */
+  readonly scenario?: ScenarioName | 'none' | undefined;
 }
 
 export interface CommandLine {
@@ -42,7 +45,8 @@ export interface CommandLine {
 
 export const usage = `npm run torture -- [--seed S] [--minutes M] [--rounds N] [--monitor ${monitors.join('|')}] [--replicas N]
   [--fs ${fileSystems.join('|')}] [--user ${users.join('|')}] [--transport ${transports.join('|')}]
-  [--faults NAME,NAME...|none] [--operations N] [--writers N] [--out FOLDER] [--no-shrink] [--all-rows] [--lanes N] [--replay FILE]`;
+  [--faults NAME,NAME...|none] [--operations N] [--writers N]
+  [--scenario ${scenarioNames.join('|')}|none] [--out FOLDER] [--no-shrink] [--all-rows] [--lanes N] [--replay FILE]`;
 
 function oneOf<T extends string>(name: string, value: string, list: readonly T[]): T {
   const found = list.find((item) => item === value);
@@ -79,6 +83,7 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
       faults: { type: 'string' },
       operations: { type: 'string', default: '250' },
       writers: { type: 'string', default: '3' },
+      scenario: { type: 'string' },
       out: { type: 'string', default: '.cache/torture' },
       'no-shrink': { type: 'boolean', default: false },
       'all-rows': { type: 'boolean', default: false },
@@ -106,6 +111,10 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
         values.faults === undefined ? undefined : values.faults.split(',').filter((name) => name !== 'none'),
       operations: positive('operations', values.operations),
       writers: positive('writers', values.writers),
+      scenario:
+        values.scenario === undefined
+          ? undefined
+          : oneOf('scenario', values.scenario, [...scenarioNames, 'none'] as const),
     },
     replay: values.replay,
     out: values.out,

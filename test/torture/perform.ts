@@ -2,7 +2,6 @@
 
 import {
   chmodSync,
-  closeSync,
   constants,
   fstatSync,
   ftruncateSync,
@@ -11,8 +10,6 @@ import {
   linkSync,
   lstatSync,
   lutimesSync,
-  mkdirSync,
-  openSync,
   readdirSync,
   readFileSync,
   realpathSync,
@@ -41,39 +38,12 @@ import {
 } from '../../src/kernel/sys.ts';
 import { Mapping, removexattr, setxattr } from './calls.ts';
 import { contentOf } from './content.ts';
+import { bytes, mkdirs, must, sleep, withFile } from './file-access.ts';
 import type { Operation } from './operation.ts';
+import { attributes, folders, sparse } from './perform-extremes.ts';
+import { stayBusy } from './stay-busy.ts';
 
-const bytes = (path: ByteString): Buffer => Buffer.from(path, 'latin1');
-const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND, O_NONBLOCK, O_EXCL } = constants;
-
-const cell = new Int32Array(new SharedArrayBuffer(4));
-/** Blocks the whole writer: it has nothing else to do. */
-export function sleep(ms: number): void {
-  if (ms > 0) Atomics.wait(cell, 0, 0, ms);
-}
-
-class Failed extends Error {
-  readonly code: string;
-  constructor(code: string) {
-    super(code);
-    this.code = code;
-  }
-}
-
-function must(result: number): void {
-  if (result < 0) throw new Failed(`errno ${-result}`);
-}
-
-/** Opens a regular file and nothing else: a FIFO would block, a device is not ours. */
-function withFile(path: ByteString, flags: number, use: (fd: number) => void): void {
-  const fd = openSync(bytes(path), flags | O_NONBLOCK, 0o644);
-  try {
-    if (!fstatSync(fd).isFile()) throw new Failed('not a file');
-    use(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
+const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND, O_EXCL } = constants;
 
 function writePieces(fd: number, content: Buffer, pieces: number): void {
   const piece = Math.ceil(content.length / pieces);
@@ -91,17 +61,6 @@ function save(path: ByteString, size: number, seed: number): void {
   const temporary = `${path.slice(0, path.lastIndexOf('/'))}/.save-${seed % 1000}`;
   create(temporary, size, seed);
   renameSync(bytes(temporary), bytes(path));
-}
-
-function mkdirs(path: ByteString): void {
-  for (let end = path.indexOf('/', 1); ; end = path.indexOf('/', end + 1)) {
-    try {
-      mkdirSync(bytes(end < 0 ? path : path.slice(0, end)));
-    } catch {
-      // It is there, or what is there is in the way: the next one will tell.
-    }
-    if (end < 0) return;
-  }
 }
 
 function rmtree(path: ByteString): void {
@@ -387,6 +346,18 @@ function act(operation: Operation, outerNames: boolean): void {
       break;
     case 'untar':
       untar(operation.path, operation.files, operation.seed);
+      break;
+    case 'sparse':
+      sparse(operation.path, operation.size, operation.at, operation.seed);
+      break;
+    case 'attributes':
+      attributes(operation.path, operation.namespace, operation.count, operation.size, operation.seed);
+      break;
+    case 'folders':
+      folders(operation.path, operation.count, operation.seed);
+      break;
+    case 'busy':
+      stayBusy(operation);
       break;
     case 'pause':
       sleep(operation.ms);

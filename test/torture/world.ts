@@ -1,20 +1,32 @@
 // Where a history takes place: the source and what lies beside it on file systems of its own, one more for each replica.
 
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type FileSystemType, type MountedFileSystem, mountFileSystem } from '../contract/filesystems.ts';
 import type { TortureOptions } from './options.ts';
+import type { Scenario } from './scenarios/scenario.ts';
 import { idCount } from './verified.ts';
 
 export const nobodyUid = 65534;
+/** For hundreds of large files, and two copies of them on a replica's file system. */
+const roomyBytes = 2 ** 30;
 
 export interface ReplicaPlace {
   /** The replica's root, alone on a file system with what belongs beside it. */
   readonly root: string;
   /** Where that file system is mounted. */
   readonly mount: string;
+}
+
+/** The agent's own folder, where it is at the top of the root. */
+export const innerHome = '.fam';
+
+/** Agent's own folder: beside the root, or inside it. */
+export function homeOf(place: ReplicaPlace): string {
+  const inside = join(place.root, innerHome);
+  return existsSync(inside) ? inside : join(dirname(place.root), `.fam-${basename(place.root)}`);
 }
 
 export class World {
@@ -31,13 +43,14 @@ export class World {
   readonly #mounts: MountedFileSystem[] = [];
   readonly #extraMounts: string[] = [];
 
-  constructor(options: TortureOptions) {
+  constructor(options: TortureOptions, scenario: Scenario) {
+    const bytes = scenario.isRoomy ? roomyBytes : undefined;
     this.uid = options.user === 'root' ? 0 : nobodyUid;
     this.folder = mkdtempSync(join(tmpdir(), 'fam-torture-'));
     this.state = join(this.folder, 'state');
     this.versions = join(this.folder, 'versions');
     try {
-      this.path = this.#mount(sourceType(options.fs));
+      this.path = this.#mount(sourceType(options.fs), bytes);
       this.source = join(this.path, 'tree');
       for (const folder of [this.source, join(this.path, 'staging'), this.state]) this.#folder(folder);
       chmodSync(this.folder, 0o755);
@@ -45,7 +58,9 @@ export class World {
       this.spans = options.fs === 'span' ? [this.#span()] : [];
       const type = options.fs === 'overlayfs' || options.fs === 'span' ? 'tmpfs' : options.fs;
       this.replicas = Array.from({ length: options.replicas }, (_, n) => {
-        const mount = this.#mount(n === 0 ? type : 'tmpfs');
+        const isLast = n > 0 && n === options.replicas - 1;
+        const own = n === 0 ? type : isLast && scenario.isLastSmaller ? 'ext4' : 'tmpfs';
+        const mount = this.#mount(own, bytes);
         const root = join(mount, `replica-${n + 1}`);
         chownSync(mount, this.uid, this.uid);
         this.#folder(root);
@@ -63,8 +78,8 @@ export class World {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  #mount(type: FileSystemType): string {
-    const mounted = mountFileSystem(type);
+  #mount(type: FileSystemType, bytes: number | undefined): string {
+    const mounted = mountFileSystem(type, bytes);
     this.#mounts.push(mounted);
     // Device nodes are made, never opened.
     execFileSync('mount', ['-o', 'remount,nodev', mounted.path]);

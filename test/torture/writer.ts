@@ -72,6 +72,14 @@ export class Writer {
     return answer.type === 'done' ? answer.performed : 0;
   }
 
+  /** Until `goOn`, wherever it is. */
+  freeze(): void {
+    this.#process.kill('SIGSTOP');
+  }
+  goOn(): void {
+    this.#process.kill('SIGCONT');
+  }
+
   async close(): Promise<void> {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
     const exit = new Promise((resolve) => this.#process.once('exit', resolve));
