@@ -556,6 +556,47 @@ test('times that are set after a file was written send nothing of it again, and 
   expect(second.contentBytes).toBe(larger.length);
 });
 
+/** Its mode was changed while nobody watched, so that its content may be another one. */
+function makeDoubtful(pair: ReplicaPair): void {
+  fs.chmodSync(join(pair.source, 'large'), 0o600);
+  pair.record();
+}
+
+test('a large file whose times were set, and which is doubtful at the source, comes to a replica that has lost its state', () => {
+  const pair = makePair();
+  fill(pair.source);
+  pair.record();
+  pair.connect();
+  fs.utimesSync(join(pair.source, 'large'), 1_000, 1_000);
+  pair.record();
+  makeDoubtful(pair);
+  fs.rmSync(join(pair.folder, '.fam-replica'), { recursive: true });
+  pair.connect({ init: true });
+  expectEqualBelowRoot(pair);
+  // It is recorded, too: what changes next is a change of this file.
+  fs.chmodSync(join(pair.source, 'large'), 0o640);
+  pair.record();
+  pair.connect();
+  expectEqual(pair);
+});
+
+test('a doubtful content that a local user changes before the replica has said that it is the same is sent', () => {
+  const pair = makePair();
+  fill(pair.source);
+  pair.record();
+  pair.connect();
+  makeDoubtful(pair);
+  let hasChanged = false;
+  pair.connect({
+    onBase: () => {
+      if (!hasChanged) fs.appendFileSync(join(pair.replica, 'large'), 'a local user');
+      hasChanged = true;
+    },
+  });
+  expect(hasChanged).toBe(true);
+  expectEqual(pair);
+});
+
 describe('a killed agent', () => {
   /** Kills the agent at the nth step of whatever kind, connects again, and compares; until n is never reached. */
   function killEverywhere(

@@ -30,14 +30,16 @@ export class SameContents {
     this.#options = options;
   }
 
-  /** The batch with those left that are the same; the others are without content, and so will be asked for. */
-  compared(batch: Batch): Batch {
-    if (!batch.changes.some(isCompared)) return batch;
+  /** The batch with those left that are the same; the others are without content, and have to be asked for. */
+  compared(batch: Batch): { readonly batch: Batch; readonly others: readonly InodeId[] } {
+    const others: InodeId[] = [];
+    if (!batch.changes.some(isCompared)) return { batch, others };
     const changes = batch.changes.map((change): Change => {
       if (!isCompared(change) || this.#isSame(change, change.content)) return change;
+      others.push(change.id);
       return { ...change, content: { from: 'none' } };
     });
-    return { ...batch, changes };
+    return { batch: { ...batch, changes }, others };
   }
 
   #isSame({ id, attributes }: InodeChange, { digest }: SameContent): boolean {

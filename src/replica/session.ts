@@ -386,7 +386,8 @@ export class ReplicaSession {
   }
 
   #apply(given: Batch): { readonly lost: readonly InodeId[]; readonly unresolved: readonly unknown[] } {
-    const batch = this.#reserved.leftOut(this.#sameContents.compared(given));
+    const { batch: compared, others } = this.#sameContents.compared(given);
+    const batch = this.#reserved.leftOut(compared);
     this.#inTheWay.giveWay(batch, this.#applier, (problem) => this.#problem(problem));
     const applied = this.#applier.apply(batch, this.#known());
     this.#memory = applied.memory;
@@ -395,7 +396,10 @@ export class ReplicaSession {
     for (const id of batch.dead) this.#bases.drop(id);
     this.#isTidyDue = applied.isTidyDue;
     this.#syncSoon();
-    return applied;
+    // Of what is pending the plan believes that the source owes it: the source has given it up for handed over.
+    const { pending } = this.#records;
+    const stillLost = others.filter((id) => pending.has(id) && !applied.lost.includes(id));
+    return { ...applied, lost: [...applied.lost, ...stillLost] };
   }
 
   /** The first copy has come to its end with the last content that it found lacking. From then on it is a whole one, if an older one. */

@@ -23,6 +23,8 @@ export interface Owed {
   transfer: Transfer | undefined;
   /** The replica may have an older content of it. */
   mayHaveOlder: boolean;
+  /** The replica has asked for it: what it has, if anything, is not the same, or nothing that it knows. */
+  isAskedFor: boolean;
   /** Its transfer can do nothing until the replica answers. */
   waiting: boolean;
   /** Not before this moment (milliseconds of performance.now()). */
@@ -95,6 +97,7 @@ export class OwedContents {
       openedSeq: contentSeq,
       transfer: undefined,
       mayHaveOlder,
+      isAskedFor: false,
       waiting: false,
       notBefore: 0,
       firstTriedAt: undefined,

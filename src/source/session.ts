@@ -369,7 +369,7 @@ export class Session {
         this.#builder.position,
         this.#view.inode(id)?.contentSeq ?? this.#builder.position,
       );
-      this.#owe(id, since, true);
+      this.#owe(id, since, true, true);
     }
     const directory = wants.missing[0];
     if (directory !== undefined) {
@@ -417,7 +417,8 @@ export class Session {
     const step = walk.step(this.#phase === 'reconciling' && this.#shared.scanning);
     switch (step.kind) {
       case 'send':
-        for (const id of step.large) this.#owe(id, walk.seq, !this.#isEmpty);
+        for (const id of step.large)
+          this.#owe(id, walk.seq, !this.#isEmpty, step.message.type === 'contents');
         this.#send(step.message);
         return true;
       case 'wait':
@@ -458,9 +459,11 @@ export class Session {
     }
   }
 
-  #owe(id: InodeId, since: Seq, mayHaveOlder: boolean): void {
+  #owe(id: InodeId, since: Seq, mayHaveOlder: boolean, isAskedFor = false): void {
     const record = this.#view.inode(id);
-    if (record !== undefined && record.links > 0) this.#owed.add(id, since, record.contentSeq, mayHaveOlder);
+    if (record === undefined || record.links === 0) return;
+    const owed = this.#owed.add(id, since, record.contentSeq, mayHaveOlder);
+    owed.isAskedFor ||= isAskedFor;
   }
 
   /** The next stretch of the journal: read, or as another session has read it. */

@@ -188,7 +188,7 @@ export class Streams {
       content: opened.content,
       offset: owed.offset,
       mayHaveOlder: owed.mayHaveOlder,
-      isDoubtful: record.doubtful,
+      isDoubtful: record.doubtful && !owed.isAskedFor,
       nextAttempt: () => ++this.#attempts,
       key: this.#digestKey,
     });

@@ -31,6 +31,8 @@ export interface PairOptions {
   readonly onPiece?: (pieces: number) => void;
   /** Called after the agent has taken a listing, with how many it has taken; may throw `Killed`. */
   readonly onListing?: (listings: number) => void;
+  /** Called when the agent has told what it has of a content that is to be streamed. */
+  readonly onBase?: () => void;
 }
 
 export interface Connection {
@@ -208,6 +210,7 @@ export class ReplicaPair implements Disposable {
         send: (message) => {
           count(message);
           toSource.push(encode(message));
+          if (message.type === 'base') options.onBase?.();
         },
         sync: (cursor) => {
           check(syncfs(home.rootFd), 'sync');
