@@ -42,7 +42,8 @@ export class Builder {
   make(id: InodeId, attributes: Attributes, contentSeq: Seq, content: Content, at: Located): number {
     if (attributes.kind !== Kind.file) return this.#maker.node(at.dirfd, at.name, attributes);
     this.files += 1;
-    this.bytes += attributes.size;
+    // A few sparse files are more than a number holds.
+    this.bytes = Math.min(this.bytes + attributes.size, Number.MAX_SAFE_INTEGER);
     if (content.from !== 'staged') {
       const bytes = content.from === 'inline' ? content.bytes : noBytes;
       const size = bytes.length;

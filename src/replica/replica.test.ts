@@ -556,6 +556,18 @@ test('times that are set after a file was written send nothing of it again, and 
   expect(second.contentBytes).toBe(larger.length);
 });
 
+test('files that are together longer than a number can say are mirrored like any others', () => {
+  const pair = makePair();
+  for (const name of ['one', 'two', 'three']) {
+    fs.writeFileSync(join(pair.source, name), name);
+    fs.truncateSync(join(pair.source, name), 2 ** 52);
+  }
+  pair.record();
+  pair.connect();
+  for (const name of ['one', 'two', 'three'])
+    expect(fs.statSync(join(pair.replica, name)).size).toBe(2 ** 52);
+});
+
 /** Its mode was changed while nobody watched, so that its content may be another one. */
 function makeDoubtful(pair: ReplicaPair): void {
   fs.chmodSync(join(pair.source, 'large'), 0o600);
