@@ -3,10 +3,12 @@ import {
   appendFileSync,
   chmodSync,
   chownSync,
+  closeSync,
   cpSync,
   linkSync,
   lutimesSync,
   mkdirSync,
+  openSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -14,6 +16,7 @@ import {
   unlinkSync,
   utimesSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -153,6 +156,29 @@ for (const [name, defect] of Object.entries(defects)) {
     for (const [index, [, what]] of defect.expected.entries()) expect(found[index]?.what).toMatch(what);
     expect(() => expectEqualTrees(source, dest)).toThrow(/differences between/);
   });
+}
+
+test('compareTrees sees one other byte in a hole of a terabyte', () => {
+  const { source, dest } = twoTrees();
+  for (const root of [source, dest]) {
+    writeFileSync(join(root, 'huge'), 'x');
+    truncateSync(join(root, 'huge'), 2 ** 40);
+    utimesSync(join(root, 'huge'), 1, 1);
+    utimesSync(root, 1, 1);
+  }
+  expect(compareTrees(source, dest)).toEqual([]);
+  writeAt(join(dest, 'huge'), 2 ** 39);
+  utimesSync(join(dest, 'huge'), 1, 1);
+  expect(compareTrees(source, dest)).toEqual([{ path: 'huge', what: 'content' }]);
+  writeAt(join(source, 'huge'), 2 ** 39);
+  utimesSync(join(source, 'huge'), 1, 1);
+  expect(compareTrees(source, dest)).toEqual([]);
+});
+
+function writeAt(path: string, position: number): void {
+  const fd = openSync(path, 'r+');
+  writeSync(fd, 'y', position);
+  closeSync(fd);
 }
 
 test('compareTrees leaves out what its options leave out', () => {

@@ -1,0 +1,39 @@
+import { truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { whyNotMountable, withFileSystem } from '../contract/filesystems.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+import { isExcused, roomOf } from './excuses.ts';
+
+const room = { maxFileBytes: 5000, maxAttributeBytes: 400 };
+
+test('isExcused excuses a file that is too long for the replica, and no other', () => {
+  const source = tempFolder('fam-excuses');
+  for (const name of ['fits', 'too-long']) writeFileSync(join(source, name), '');
+  truncateSync(join(source, 'fits'), 5000);
+  truncateSync(join(source, 'too-long'), 5001);
+  expect(isExcused({ path: 'too-long', what: 'missing' }, source, room)).toBe(true);
+  expect(isExcused({ path: 'fits', what: 'missing' }, source, room)).toBe(false);
+  expect(isExcused({ path: 'extra', what: 'extra' }, source, room)).toBe(false);
+});
+
+test('isExcused excuses attributes that are too large for the replica, and those only', () => {
+  const source = tempFolder('fam-excuses');
+  writeFileSync(join(source, 'file'), '');
+  const large = `xattrs [user.a=0x${'00'.repeat(500)}] != []`;
+  expect(isExcused({ path: 'file', what: large }, source, room)).toBe(true);
+  expect(isExcused({ path: 'file', what: 'xattrs [user.a=0x00] != []' }, source, room)).toBe(false);
+  expect(isExcused({ path: 'file', what: `xattrs [] != [user.a=0x${'00'.repeat(500)}]` }, source, room)).toBe(
+    false,
+  );
+});
+
+test.skipIf(whyNotMountable('ext4'))('roomOf finds where ext4 ends', async () => {
+  await withFileSystem('ext4', (path) => {
+    const found = roomOf(path);
+    const [TiB, blocks] = [2 ** 40, 2 ** 32];
+    expect(found.maxFileBytes).toBeGreaterThan(2 * TiB);
+    expect(found.maxFileBytes).toBeLessThanOrEqual(blocks * 4096);
+    expect(found.maxAttributeBytes).toBeLessThan(4096);
+  });
+});
