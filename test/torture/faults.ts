@@ -258,21 +258,26 @@ export const faults: Readonly<Record<string, Fault>> = {
       const { fam, draw, readers, world, keepsakes } = scene;
       const { index, place } = replicaOf(scene);
       await readers[index]?.rest();
-      const users = new LocalUsers(place, world.uid, draw);
-      for (let n = draw(7); n > 0; n--) {
-        users.act(false);
-        await delay(draw(150));
+      const users = new LocalUsers(place, world.uid, keepsakes, draw, (what) => {
+        fam.log += `--- local user ${Date.now()} ${JSON.stringify(what)}\n`;
+      });
+      // The second time they are at work while the replica is being compared.
+      for (let times = 1 + draw(2); times > 0; times--) {
+        for (let n = draw(10); n > 0; n--) {
+          users.act(false);
+          await delay(draw(200));
+        }
+        // What an agent is at work on takes it along when it is moved out (RACE in src/replica/directories.ts).
+        await delay(3000);
+        users.settle(trashOf(place));
+        await delay(draw(2000));
+        await killEverything(scene);
+        for (let n = draw(10); n > 0; n--) users.act(true);
+        users.settle(trashOf(place));
+        if (draw(2) === 0 || !(await promoteAndUndo(fam, place)))
+          rmSync(join(homeOf(place), 'state'), { recursive: true, force: true });
+        fam.start();
       }
-      // What an agent is at work on takes it along when it is moved out (RACE in src/replica/directories.ts).
-      await delay(3000);
-      users.settle(keepsakes, trashOf(place));
-      await delay(draw(2000));
-      await killEverything(scene);
-      for (let n = draw(7); n > 0; n--) users.act(true);
-      users.settle(keepsakes, trashOf(place));
-      if (draw(2) === 0 || !(await promoteAndUndo(fam, place)))
-        rmSync(join(homeOf(place), 'state'), { recursive: true, force: true });
-      fam.start();
     },
   },
   // Writers wait: one of them would make it anew.

@@ -32,6 +32,16 @@ export class Keepsakes {
     this.#given.set(trash, [...(this.#given.get(trash) ?? []), ...given]);
   }
 
+  /** Local users do away with this file or folder themselves, and with what they have put there before. */
+  giveUp(path: BytePath): void {
+    const gone = digestsBelow(path);
+    for (const [trash, given] of this.#given)
+      this.#given.set(
+        trash,
+        given.filter(({ digest }) => !gone.has(digest)),
+      );
+  }
+
   /** Somebody else has emptied it. */
   forgetTrash(trash: string): void {
     this.#given.delete(trash);

@@ -32,13 +32,24 @@ let count = 0;
 export class LocalUsers {
   readonly #place: ReplicaPlace;
   readonly #uid: number;
+  readonly #keepsakes: Keepsakes;
   readonly #draw: (below: number) => number;
+  readonly #say: (what: string) => void;
   /** Folders that they have moved out of the replica. */
   readonly #outside: string[] = [];
   /** What they have made or changed in it: digests by path. */
   readonly #given = new Map<BytePath, string>();
 
-  constructor(place: ReplicaPlace, uid: number, draw: (below: number) => number) {
+  /** @param say told what they have done, for the log */
+  constructor(
+    place: ReplicaPlace,
+    uid: number,
+    keepsakes: Keepsakes,
+    draw: (below: number) => number,
+    say: (what: string) => void,
+  ) {
+    this.#say = say;
+    this.#keepsakes = keepsakes;
     this.#place = place;
     this.#uid = uid;
     this.#draw = draw;
@@ -59,10 +70,10 @@ export class LocalUsers {
   }
 
   /** From now on nobody touches what they have moved out, and nothing of what they have made is lost. */
-  settle(keepsakes: Keepsakes, trash: string): void {
-    for (const folder of this.#outside.splice(0)) keepsakes.keepOutside(folder);
+  settle(trash: string): void {
+    for (const folder of this.#outside.splice(0)) this.#keepsakes.keepOutside(folder);
     const given = [...this.#given].map(([path, digest]): Given => ({ path, digest }));
-    keepsakes.expectInTrash(trash, given);
+    this.#keepsakes.expectInTrash(trash, given);
     this.#given.clear();
   }
 
@@ -72,9 +83,11 @@ export class LocalUsers {
     switch (this.#draw(isRoot ? 2 : 8)) {
       case 0:
         this.#write(joinBytes(folder, name));
+        this.#say(`made ${folder}/${name}`);
         break;
       case 1:
         this.#folderWithFile(joinBytes(folder, name));
+        this.#say(`made folder ${folder}/${name}`);
         break;
       case 2:
         this.#rename(folder, beside(folder, name));
@@ -82,9 +95,11 @@ export class LocalUsers {
       case 3:
         this.#drop(folder);
         rmSync(pathBuffer(folder), { recursive: true });
+        this.#say(`removed folder ${folder}`);
         break;
       case 4:
         chmodSync(pathBuffer(folder), [0o555, 0o500, 0o777][this.#draw(3)] ?? 0o555);
+        this.#say(`changed the mode of folder ${folder}`);
         break;
       case 5:
         this.#rename(folder, joinBytes(this.#folder(), name));
@@ -96,6 +111,7 @@ export class LocalUsers {
         // It leads to the folder itself, at its new place: every name that fam looks for is there.
         symlinkSync(pathBuffer(this.#moveOut(folder)), pathBuffer(folder));
         this.#own(folder);
+        this.#say(`put a symlink in its place`);
     }
   }
 
@@ -105,25 +121,30 @@ export class LocalUsers {
       case 0:
         this.#drop(file);
         unlinkSync(pathBuffer(file));
+        this.#say(`removed ${file}`);
         break;
       case 1:
         chmodSync(pathBuffer(file), 0o400 | this.#draw(0o400));
+        this.#say(`changed the mode of ${file}`);
         break;
       case 2:
         this.#rename(file, beside(file, newName()));
         break;
       case 3:
         linkSync(pathBuffer(file), pathBuffer(beside(file, newName())));
+        this.#say(`linked ${file}`);
         break;
       case 4:
         this.#drop(file);
         unlinkSync(pathBuffer(file));
         this.#folderWithFile(file);
+        this.#say(`made a folder of ${file}`);
         break;
       default:
         this.#drop(file);
         appendFileSync(pathBuffer(file), `changed by a local user: ${newName()}\n`);
         if (isAlone) this.#given.set(file, digestOf(file));
+        this.#say(`appended to ${file}`);
     }
   }
 
@@ -143,8 +164,9 @@ export class LocalUsers {
   #moveOut(folder: BytePath): string {
     const to = join(this.#place.mount, newName());
     renameSync(pathBuffer(folder), to);
-    this.#drop(folder);
+    this.#drop(folder, to);
     this.#outside.push(to);
+    this.#say(`moved ${folder} out, to ${to}`);
     // Further names of files that are in the replica: what is done to those there would show here.
     for (const [path, stat] of walk(to, new Set()))
       if (!stat.isDirectory() && stat.nlink > 1n) unlinkSync(pathBuffer(joinBytes(to, path)));
@@ -153,6 +175,7 @@ export class LocalUsers {
 
   #rename(from: BytePath, to: BytePath): void {
     renameSync(pathBuffer(from), pathBuffer(to));
+    this.#say(`renamed ${from} to ${to}`);
     for (const [path, digest] of [...this.#given]) {
       if (path !== from && !path.startsWith(`${from}/`)) continue;
       this.#given.delete(path);
@@ -160,8 +183,12 @@ export class LocalUsers {
     }
   }
 
-  /** They have done away with it themselves. */
-  #drop(path: BytePath): void {
+  /**
+   * They do away with it themselves.
+   * @param now where it is by now
+   */
+  #drop(path: BytePath, now = path): void {
+    this.#keepsakes.giveUp(now);
     for (const given of [...this.#given.keys()])
       if (given === path || given.startsWith(`${path}/`)) this.#given.delete(given);
   }
