@@ -21,8 +21,8 @@ function deep(ground: Ground): Operation[] {
     return [{ do: 'rename', from: root, path: ground.of(deepRoots), how }];
   }
   if (ground.draw(6) === 0) return [{ do: 'rmtree', path: root }];
-  // From 15 folders with the longest names to more than a thousand with short ones.
-  const path = deepPath(root, ground.of([255, 255, 100, 30, 10, 2]));
+  // From 15 folders with the longest names to some five hundred with short ones.
+  const path = deepPath(root, ground.of([255, 255, 100, 30, 10, 6]));
   const seed = ground.seed();
   return [
     { do: 'mkdirs', path },
