@@ -12,15 +12,18 @@ import {
   EINVAL,
   EIO,
   ENOSYS,
+  ENXIO,
   EOPNOTSUPP,
   ESTALE,
   EXDEV,
   fstat,
+  lseek,
   O_NOFOLLOW,
   O_NONBLOCK,
   O_RDONLY,
   openat,
   pread,
+  SEEK_DATA,
   Stat,
   startWriting,
   writeAll,
@@ -54,12 +57,14 @@ interface Job {
   from: number;
   at: number;
   digests: Buffer[];
+  /** Digest of a whole block that is a hole, once there was one. */
+  zeros: Buffer | undefined;
 }
 
 export interface BasesOptions {
   /** Where the file is that an inode's content can be read from: a directory and a name, or undefined. */
   readonly locate: (id: InodeId) => { readonly dirfd: number; readonly name: ByteString } | undefined;
-  readonly known: KnownContents;
+  readonly known: Pick<KnownContents, 'version'>;
   readonly send: (message: Base | Digests) => void;
 }
 
@@ -102,7 +107,8 @@ export class Bases {
       return;
     }
     const digest = new KeyedDigest(key);
-    const job: Job = { id, end: offset + length, blockBytes, digest, from: offset, at: offset, digests: [] };
+    const end = offset + length;
+    const job: Job = { id, end, blockBytes, digest, from: offset, at: offset, digests: [], zeros: undefined };
     // A short stretch is what a stream waits for at its very position.
     if (length <= sliceBytes) this.#jobs.unshift(job);
     else this.#jobs.push(job);
@@ -177,6 +183,12 @@ export class Bases {
     const until = Math.min(job.at + Math.max(sliceBytes, job.blockBytes), job.end);
     while (job.at < until) {
       const end = Math.min(job.at + job.blockBytes, job.end);
+      if (end - job.at === job.blockBytes && isHole(held, job.at, end)) {
+        job.zeros ??= digestOfZeros(job);
+        job.digests.push(job.zeros);
+        job.at = end;
+        continue;
+      }
       for (let at = job.at; at < end; ) {
         const got = pread(held.fd, room, 0, Math.min(room.length, end - at), at);
         if (got <= 0) return false;
@@ -215,9 +227,23 @@ function isSameState(a: Stat, b: Stat): boolean {
   );
 }
 
+/** RACE: what is written there meanwhile shows in its times, which are looked at afterwards. */
+function isHole({ fd, stat }: Held, from: number, to: number): boolean {
+  if (stat.blocks * 512 >= stat.size) return false;
+  const data = lseek(fd, from, SEEK_DATA);
+  return data === -ENXIO || data >= to;
+}
+
+function digestOfZeros({ digest, blockBytes }: Job): Buffer {
+  for (let at = 0; at < blockBytes; at += zeros.length)
+    digest.update(zeros.subarray(0, Math.min(zeros.length, blockBytes - at)));
+  return digest.digest();
+}
+
 const noBytes = new Uint8Array();
 /** Small enough to stay in a processor's second cache between read and digest. */
 const room = Buffer.allocUnsafeSlow(256 * 1024);
+const zeros = Buffer.alloc(room.length);
 
 /** Copies at the same offset in both. The bytes copied (0: the base ends here) or -errno. */
 function copySome(fromFd: number, toFd: number, offset: number, length: number): number {

@@ -52,7 +52,8 @@ const maxPrinted = 25;
 /** Exit codes after which a supervisor would start the mirror again: nobody could be reached, a replica was busy or full. */
 const startAgainCodes = /fam mirror ended with (20|21|24|32|33)$/;
 /** What no log of ours should hold. */
-const crashLine = /internal error|TypeError|RangeError|ReferenceError|AssertionError|unhandled|Warning:/i;
+const crashLine =
+  /internal error|"code":"INTERNAL"|TypeError|RangeError|ReferenceError|AssertionError|unhandled|Warning:/i;
 
 let running: History | undefined;
 
