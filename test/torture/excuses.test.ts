@@ -1,11 +1,11 @@
-import { truncateSync, writeFileSync } from 'node:fs';
+import { symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { whyNotMountable, withFileSystem } from '../contract/filesystems.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { isExcused, roomOf } from './excuses.ts';
 
-const room = { maxFileBytes: 5000, maxAttributeBytes: 400 };
+const room = { maxFileBytes: 5000, maxTargetBytes: 1023, maxAttributeBytes: 400 };
 
 test('isExcused excuses a file that is too long for the replica, and no other', () => {
   const source = tempFolder('fam-excuses');
@@ -15,6 +15,14 @@ test('isExcused excuses a file that is too long for the replica, and no other', 
   expect(isExcused({ path: 'too-long', what: 'missing' }, source, room)).toBe(true);
   expect(isExcused({ path: 'fits', what: 'missing' }, source, room)).toBe(false);
   expect(isExcused({ path: 'extra', what: 'extra' }, source, room)).toBe(false);
+});
+
+test('isExcused excuses a symlink whose target is too long for the replica, and no other', () => {
+  const source = tempFolder('fam-excuses');
+  symlinkSync('x'.repeat(1023), join(source, 'fits'));
+  symlinkSync('x'.repeat(1024), join(source, 'too-long'));
+  expect(isExcused({ path: 'too-long', what: 'missing' }, source, room)).toBe(true);
+  expect(isExcused({ path: 'fits', what: 'missing' }, source, room)).toBe(false);
 });
 
 test('isExcused excuses attributes that are too large for the replica, and those only', () => {
