@@ -271,7 +271,10 @@ export class Reconcile {
 
   #end(open: OpenDirectory): void {
     const { records, home, directories } = this.#applier;
-    for (const name of open.names) this.#extra(open, name, false);
+    for (const name of open.names) {
+      // Listed before, and gone at the source since: a folder that has moved is listed again. The journal says what became of it.
+      if (records.occupant(open.id, name) === 0) this.#extra(open, name, false);
+    }
     if (open.isHidden) {
       const record = records.store.inode(open.id);
       const parent = record === undefined ? -1 : directories.get(record.parent);
@@ -333,7 +336,9 @@ export class Reconcile {
     }
     const waiting = this.#wanted.get(id);
     if (waiting !== undefined) {
-      waiting.push(place);
+      // A folder that has moved is listed again.
+      const isListed = waiting.some((one) => one.parent === place.parent && one.name === place.name);
+      if (!isListed) waiting.push(place);
       if (isLocal) this.inTheWay.note(place);
       return 'done';
     }

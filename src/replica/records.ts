@@ -21,6 +21,8 @@ export interface ReplicaMemory {
   /** Epoch of the first contact before that, which had come to its end; undefined: none had, or it is not known. */
   readonly settledEpoch?: number | undefined;
   readonly cursor: Seq;
+  /** The source's head when first contact began to list: what had been made by then was listed, or was passed by while it moved. 0: not known. */
+  readonly listedFrom: Seq;
   readonly deferred: readonly DeferredEntry[];
   /**
    * Up to here something is lacking that no later batch brings: the source was asked to list it, and has not said yet that it has. 0:
@@ -45,6 +47,7 @@ const memorySchema = z.object({
   reconciled: z.boolean(),
   settledEpoch: z.optional(seq),
   cursor: seq,
+  listedFrom: z._default(seq, 0),
   /** Before the pending contents had rows of their own. */
   pending: z._default(z.array(z.unknown()), []),
   deferred: z.array(z.object({ parent: seq, name: nameSchema, id: seq })),

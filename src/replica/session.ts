@@ -303,6 +303,7 @@ export class ReplicaSession {
         reconciled: false,
         ...(isSameSource ? { settledEpoch } : {}),
         cursor: 0,
+        listedFrom: 0,
         deferred: [],
         lackingSince: 0,
         latest: [],
@@ -360,7 +361,7 @@ export class ReplicaSession {
     if (extras !== undefined) this.#options.send(extras);
     this.#records.store.transaction(() => {
       for (const id of lacking) this.#records.pending.add(id);
-      this.#remember({ ...this.#known(), cursor: seq, reconciled: true });
+      this.#remember({ ...this.#known(), cursor: seq, listedFrom: seq, reconciled: true });
     });
     this.#tellReconciled = true;
     if (this.#succession !== undefined) this.#succeed({ ...this.#succession, wasMain: false });
@@ -379,10 +380,29 @@ export class ReplicaSession {
         `a batch from ${batch.from} came, this replica stands at ${memory.cursor}`,
       );
     }
+    const passedBy = this.#passedBy(batch);
+    // What is to be asked for is recorded with the batch: whoever is killed in between would never know (I8).
+    if (passedBy.length > 0) this.#memory = { ...memory, lackingSince: batch.to };
     const { lost, unresolved } = this.#apply(batch);
-    if (lost.length === 0 && unresolved.length === 0) return;
-    const missing = unresolved.length === 0 ? [] : [rootId];
+    const missing = unresolved.length > 0 ? [rootId] : passedBy;
+    if (lost.length === 0 && missing.length === 0) return;
     this.#options.send({ type: 'wants', directory: 0, contents: lost, missing });
+  }
+
+  /**
+   * Folders that were there before first contact began to list, and that it never met: they moved behind its back, from where it was still
+   * to come to where it had been. The journal says what has changed in them since, and nothing of what they held.
+   */
+  #passedBy({ changes }: Batch): InodeId[] {
+    const { listedFrom } = this.#known();
+    const found = new Set<InodeId>();
+    for (const change of changes) {
+      if (change.type !== 'inode' || change.attributes.kind !== Kind.directory) continue;
+      // A folder's content is of when it was made.
+      if (change.contentSeq > listedFrom || this.#records.inode(change.id) !== undefined) continue;
+      found.add(change.id);
+    }
+    return [...found];
   }
 
   #apply(given: Batch): { readonly lost: readonly InodeId[]; readonly unresolved: readonly unknown[] } {
