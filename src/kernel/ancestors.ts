@@ -43,6 +43,10 @@ export class Ancestors {
     this.#watches = watches;
   }
 
+  has(watch: number): boolean {
+    return this.#watches.has(watch);
+  }
+
   /** Whether an event says that one of them may have moved. */
   isTouched(watch: number, mask: number): boolean {
     return (mask & (IN_MOVE_SELF | IN_MOVED_FROM)) !== 0 && this.#watches.has(watch);

@@ -3,12 +3,13 @@
 import type { ByteString, Name } from '../core/name.ts';
 import { AT_EMPTY_PATH, AT_FDCWD, EINVAL, EXDEV, O_DIRECTORY, O_PATH, O_RDONLY } from './constants.ts';
 import { close, openat, procPath } from './entry-calls.ts';
-import type { DirectoryTag, FileTag } from './event-source.ts';
+import type { DirectoryTag, FileTag, KernelEvent, NameEvent, RenameEvent } from './event-source.ts';
 import { syscall5 } from './ffi.ts';
 import { describeFileSystem } from './file-system.ts';
 import { HandleBuffer, openByHandleAt } from './handle.ts';
 import { HandleTable } from './handle-table.ts';
 import { type MountWatch, readMounts } from './mounts.ts';
+import { Places } from './places.ts';
 import { first } from './scratch.ts';
 import { check, SysError } from './sys-error.ts';
 import { nr } from './syscall-numbers.ts';
@@ -34,7 +35,9 @@ function handleOfBtrfsTopLevel(): ByteString {
 interface MarkedFileSystem {
   readonly device: string;
   readonly fsid: readonly [number, number];
+  /** Of directories, by their first place. */
   readonly table: HandleTable;
+  readonly places: Places;
   /** Of what is not a directory, and is listened to under all of its names. */
   readonly files: HandleTable;
 }
@@ -62,12 +65,28 @@ export class FanotifyMarks {
   /** Registers the directory, marking its file system if it is the first one there. Throws a SysError. */
   add(fd: number, tag: DirectoryTag): void {
     const fileSystem = this.#fileSystemOf(fd);
-    for (const other of this.#fileSystems) if (other !== fileSystem) other.table.delete(tag);
-    fileSystem.table.set(this.#handle.words, 0, tag);
+    for (const other of this.#fileSystems) if (other !== fileSystem) removeFrom(other, tag);
+    const { table, places } = fileSystem;
+    const { words, mountId } = this.#handle;
+    const known = table.get(words, 0);
+    const isOther = known !== undefined && known !== tag;
+    if (!isOther || places.firstOf(tag) === known) {
+      if (known === undefined && places.areAny) removeFrom(fileSystem, tag);
+      places.note(tag, mountId);
+      if (!isOther) table.set(words, 0, tag);
+      return;
+    }
+    removeFrom(fileSystem, tag);
+    if (!places.join(known, tag, mountId)) table.set(words, 0, tag);
   }
 
   remove(tag: DirectoryTag): void {
-    for (const { table } of this.#fileSystems) if (table.delete(tag)) return;
+    for (const fileSystem of this.#fileSystems) if (removeFrom(fileSystem, tag)) return;
+  }
+
+  /** Some directory is in the tree more than once. */
+  get haveCopies(): boolean {
+    return this.#fileSystems.some(({ places }) => places.areAny);
   }
 
   /** False: its file system is not marked, or has no handles. */
@@ -94,6 +113,27 @@ export class FanotifyMarks {
   /** The directory of a record whose fsid (2 words) and file handle begin at `words[at]`. */
   tagAt(words: Uint32Array, at: number): DirectoryTag | undefined {
     return this.#find('table', words, at);
+  }
+
+  /** Appends an event of a directory by its first place, and the same of all others. */
+  tellName(event: NameEvent, events: KernelEvent[]): void {
+    const holder = this.#holderOf(event.directory);
+    if (holder === undefined) events.push(event);
+    else holder.tellName(event, events);
+  }
+
+  /** ... and of a rename. */
+  tellRename(event: RenameEvent, events: KernelEvent[]): void {
+    const holder = this.#holderOf(event.fromDirectory) ?? this.#holderOf(event.toDirectory);
+    if (holder === undefined) events.push(event);
+    else holder.tellRename(event, events);
+  }
+
+  /** undefined: the directory has one place. */
+  #holderOf(directory: DirectoryTag): Places | undefined {
+    for (const { places } of this.#fileSystems)
+      if (places.areAny && places.othersOf(directory).length > 0) return places;
+    return undefined;
   }
 
   #find(what: 'table' | 'files', words: Uint32Array, at: number): number | undefined {
@@ -148,7 +188,13 @@ export class FanotifyMarks {
   #markedAs(device: string, fsid: readonly [number, number]): MarkedFileSystem {
     const former = this.#fileSystems.find((one) => one.device === device);
     if (former?.fsid[0] === fsid[0] && former.fsid[1] === fsid[1]) return former;
-    const fileSystem = { device, fsid, table: new HandleTable(), files: new HandleTable() };
+    const fileSystem = {
+      device,
+      fsid,
+      table: new HandleTable(),
+      places: new Places(),
+      files: new HandleTable(),
+    };
     this.#fileSystems = [...this.#fileSystems.filter((one) => one !== former), fileSystem];
     return fileSystem;
   }
@@ -202,4 +248,13 @@ export class FanotifyMarks {
     // A mount that is so new that its event has not been read yet is looked up in the system's list.
     return (this.#mounts.find(mountId) ?? readMounts().find(({ id }) => id === mountId))?.device;
   }
+}
+
+/** Takes a place away; the directory goes on to be known under another one, if it has any. False when the tag is not known. */
+function removeFrom({ table, places }: MarkedFileSystem, tag: DirectoryTag): boolean {
+  const isFirst = places.firstOf(tag) === tag;
+  const heir = places.leave(tag);
+  if (heir === undefined) return table.delete(tag);
+  if (isFirst) table.retag(tag, heir);
+  return true;
 }

@@ -225,11 +225,14 @@ export class FanotifySource implements EventSource {
       else if (this.#marks.hasFiles) this.#decodeElsewhere(at, length, mask, pid, events);
       return;
     }
+    // What is above the root may be in the tree as well, bind-mounted below it.
+    if ((mask & FAN_ONDIR) !== 0 && this.#marks.haveCopies && type === infoDfidName)
+      this.#noticeRoot(at + 24, mask);
     if (this.#ownPids.has(pid)) return;
     const name = type === infoDfid ? '.' : this.#nameAt(at + 24);
     const known = asName(name);
     if (known === undefined && name !== '.') return;
-    events.push({ type: 'name', directory, name: known ?? '', hints: hintsOf(mask), pid });
+    this.#marks.tellName({ type: 'name', directory, name: known ?? '', hints: hintsOf(mask), pid }, events);
   }
 
   /** A name in a directory that nobody added: behind it comes the file's own record, and the file may have been added. */
@@ -251,23 +254,26 @@ export class FanotifySource implements EventSource {
     if (result < 0) return;
     const { dev, inoHigh, inoLow } = this.#stat;
     const found = this.#nameOf?.(dev, inoHigh, inoLow);
-    if (found !== undefined) events.push({ type: 'name', ...found, hints: hintsOf(mask), pid });
+    if (found !== undefined)
+      this.#marks.tellName({ type: 'name', ...found, hints: hintsOf(mask), pid }, events);
   }
 
   #decodeRename(at: number, length: number, mask: number, pid: number, events: KernelEvent[]): void {
     let from: { directory: DirectoryTag; record: number } | undefined;
     let to: { directory: DirectoryTag; record: number } | undefined;
-    for (let record = at + 24; record < at + length; ) {
+    for (let next = at + 24; next < at + length; ) {
+      const record = next;
       const header = this.#words[record >>> 2] ?? 0;
       const type = header & 0xff;
+      next += header >>> 16;
       if (type === infoOldDfidName || type === infoNewDfidName) {
         const directory = this.#tagAt(record);
-        if (directory === undefined) {
-          if ((mask & FAN_ONDIR) !== 0) this.#noticeRoot(record, mask);
-        } else if (type === infoOldDfidName) from = { directory, record };
+        if ((mask & FAN_ONDIR) !== 0 && (directory === undefined || this.#marks.haveCopies))
+          this.#noticeRoot(record, mask);
+        if (directory === undefined) continue;
+        if (type === infoOldDfidName) from = { directory, record };
         else to = { directory, record };
       }
-      record += header >>> 16;
     }
     if (this.#ownPids.has(pid)) return;
     const isDirectory = (mask & FAN_ONDIR) !== 0;
@@ -276,13 +282,22 @@ export class FanotifySource implements EventSource {
     const toName = to && asName(this.#nameAt(to.record));
     if (from && fromName !== undefined && to && toName !== undefined) {
       const [fromDirectory, toDirectory] = [from.directory, to.directory];
-      events.push({ type: 'rename', fromDirectory, fromName, toDirectory, toName, isDirectory, pid });
+      this.#marks.tellRename(
+        { type: 'rename', fromDirectory, fromName, toDirectory, toName, isDirectory, pid },
+        events,
+      );
     } else if (from && fromName !== undefined) {
       const { directory } = from;
-      events.push({ type: 'name', directory, name: fromName, hints: hints | Hint.vanished, pid });
+      this.#marks.tellName(
+        { type: 'name', directory, name: fromName, hints: hints | Hint.vanished, pid },
+        events,
+      );
     } else if (to && toName !== undefined) {
       const { directory } = to;
-      events.push({ type: 'name', directory, name: toName, hints: hints | Hint.appeared, pid });
+      this.#marks.tellName(
+        { type: 'name', directory, name: toName, hints: hints | Hint.appeared, pid },
+        events,
+      );
     }
   }
 

@@ -21,6 +21,7 @@ describe('HandleTable', () => {
     const step = fc.oneof(
       fc.record({ do: fc.constant('set'), handle, tag: fc.nat({ max: 40 }) }),
       fc.record({ do: fc.constant('delete'), handle, tag: fc.nat({ max: 40 }) }),
+      fc.record({ do: fc.constant('retag'), handle, tag: fc.nat({ max: 40 }) }),
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 400 }), (steps) => {
@@ -32,9 +33,15 @@ describe('HandleTable', () => {
           tag,
         } of steps) {
           const key = `${type}:${bytes.join()}`;
-          for (const [other, old] of tags) if (old === tag) tags.delete(other);
+          const former = tags.get(key);
+          const isKnown = [...tags.values()].includes(tag);
+          if (what !== 'retag') for (const [other, old] of tags) if (old === tag) tags.delete(other);
           if (what === 'set') {
             table.set(handleWords(bytes, type, 0, 0xffffffff), 0, tag);
+            tags.set(key, tag);
+          } else if (what === 'retag') {
+            if (isKnown || former === undefined) continue;
+            table.retag(former, tag);
             tags.set(key, tag);
           } else {
             table.delete(tag);

@@ -90,6 +90,16 @@ export class HandleTable {
     return true;
   }
 
+  /** Gives the handle of a tag that is known to one that is not. */
+  retag(former: DirectoryTag, tag: DirectoryTag): void {
+    const slot = this.#findTag(former);
+    const entry = this.#byTag[slot] ?? 0;
+    if (entry === 0) return;
+    this.#vacate(this.#byTag, slot, (i) => hashTag(this.#tags[i] ?? 0));
+    this.#tags[entry - 1] = tag;
+    this.#byTag[this.#findTag(tag)] = entry;
+  }
+
   #readKey(words: Uint32Array, at: number): number {
     const bytes = words[at] ?? 0;
     const key = this.#key;

@@ -23,12 +23,14 @@ import {
   type KernelEvent,
   type NameEvent,
   type NameOf,
+  type RenameEvent,
 } from './event-source.ts';
 import { addressOf, syscall1, syscall2, syscall3 } from './ffi.ts';
+import { Places } from './places.ts';
 import { fionread } from './poll.ts';
 import { type RootGone, RootWatch } from './root-watch.ts';
 import { first } from './scratch.ts';
-import { Stat, statx } from './stat.ts';
+import { fstat, Stat, statx } from './stat.ts';
 import { check, SysError } from './sys-error.ts';
 import { nr } from './syscall-numbers.ts';
 import { addingWatch } from './watch-limit.ts';
@@ -83,6 +85,7 @@ interface WatchedFile {
 
 /** The first half of a rename whose second half has not been seen yet. */
 interface HeldMove {
+  readonly watch: number;
   readonly cookie: number;
   readonly event: NameEvent;
   readonly name: Name;
@@ -99,8 +102,10 @@ export class InotifySource implements EventSource {
   #rootWatch = -1;
   /** The root may have left its place: what a read has brought up to its end. */
   #rootTouched: RootGone | undefined;
+  /** Each watch's directory, by its first place. */
   readonly #tags = new Map<number, DirectoryTag>();
   readonly #watches = new Map<DirectoryTag, number>();
+  readonly #places = new Places();
   readonly #nameOf: NameOf | undefined;
   readonly #files = new Map<number, WatchedFile>();
   readonly #fileWatches = new Map<FileTag, number>();
@@ -149,19 +154,32 @@ export class InotifySource implements EventSource {
 
   add(fd: number, tag: DirectoryTag): void {
     const watch = this.#watch(fd, wanted);
-    const formerTag = this.#tags.get(watch);
-    if (formerTag !== undefined && formerTag !== tag) this.#watches.delete(formerTag);
-    const formerWatch = this.#watches.get(tag);
-    this.#tags.set(watch, tag);
+    const mountId = fstat(fd, this.#stat) < 0 ? 0 : this.#stat.mountId;
+    const former = this.#watches.get(tag);
+    if (former === watch) {
+      this.#places.note(tag, mountId);
+      return;
+    }
+    if (former !== undefined) this.#leave(tag, former);
     this.#watches.set(tag, watch);
-    if (formerWatch !== undefined && formerWatch !== watch) this.#unwatch(formerWatch);
+    const known = this.#tags.get(watch);
+    if (known === undefined) this.#places.note(tag, mountId);
+    else if (this.#places.join(known, tag, mountId)) return;
+    else this.#watches.delete(known);
+    this.#tags.set(watch, tag);
   }
 
   remove(tag: DirectoryTag): void {
     const watch = this.#watches.get(tag);
-    if (watch === undefined) return;
+    if (watch !== undefined) this.#leave(tag, watch);
+  }
+
+  /** The directory goes on to be watched for its other places, if it has any. */
+  #leave(tag: DirectoryTag, watch: number): void {
     this.#watches.delete(tag);
-    this.#unwatch(watch);
+    const heir = this.#places.leave(tag);
+    if (heir === undefined) this.#unwatch(watch);
+    else this.#tags.set(watch, heir);
   }
 
   addFile(dirfd: number, name: Name, tag: FileTag): boolean {
@@ -209,7 +227,7 @@ export class InotifySource implements EventSource {
     this.#lookAtRoot(events);
     // What was held back before had its second chance; what this read has brought waits for the next one.
     if (hasRead || performance.now() >= (this.#heldUntil ?? 0)) {
-      for (const { event } of held) events.push(event);
+      for (const move of held) this.#places.tellName(this.#lone(move), events);
     } else {
       this.#held = [...held, ...this.#held];
     }
@@ -274,8 +292,9 @@ export class InotifySource implements EventSource {
 
   #unwatch(watch: number): void {
     this.#tags.delete(watch);
-    // The root is watched for its own sake as long as we live.
-    if (watch !== this.#rootWatch) syscall2(nr.inotifyRmWatch, this.#instance, watch);
+    // The root is watched for its own sake as long as we live, and so are those that lead to it.
+    const isOfRoot = watch === this.#rootWatch || watch === this.#parentWatch || this.#ancestors.has(watch);
+    if (!isOfRoot) syscall2(nr.inotifyRmWatch, this.#instance, watch);
   }
 
   /** struct inotify_event: s32 watch, u32 mask, u32 cookie, u32 length, name padded with NULs. */
@@ -288,8 +307,11 @@ export class InotifySource implements EventSource {
       const nameBytes = this.#words[word + 3] ?? 0;
       if (this.#ancestors.isTouched(watch, mask)) this.#rootTouched ??= 'moved';
       if ((mask & IN_Q_OVERFLOW) !== 0) events.push({ type: 'overflow' });
-      else if (watch === this.#parentWatch) this.#decodeParent(at + 16, mask);
-      else this.#decodeEvent(watch, mask, cookie, nameBytes === 0 ? '' : this.#nameAt(at + 16), held, events);
+      else {
+        if (watch === this.#parentWatch) this.#decodeParent(at + 16, mask);
+        // It may be in the tree as well, bind-mounted below the root.
+        this.#decodeEvent(watch, mask, cookie, nameBytes === 0 ? '' : this.#nameAt(at + 16), held, events);
+      }
       at += 16 + nameBytes;
     }
   }
@@ -317,7 +339,10 @@ export class InotifySource implements EventSource {
     if ((mask & IN_IGNORED) !== 0) {
       // The directory is gone, and its watch with it.
       this.#tags.delete(watch);
-      this.#watches.delete(directory);
+      for (const tag of [directory, ...this.#places.othersOf(directory)]) {
+        this.#watches.delete(tag);
+        this.#places.leave(tag);
+      }
       return;
     }
     const known = asName(name);
@@ -325,13 +350,19 @@ export class InotifySource implements EventSource {
     if (hints === 0 || (known === undefined && name !== '')) return;
     const event: NameEvent = { type: 'name', directory, name: known ?? '', hints, pid: 0 };
     if (known !== undefined && (mask & IN_MOVED_FROM) !== 0) {
-      this.#held.push({ cookie, event, name: known });
+      this.#held.push({ watch, cookie, event, name: known });
     } else if (known !== undefined && (mask & IN_MOVED_TO) !== 0) {
       const from = take(this.#held, cookie) ?? take(held, cookie);
-      events.push(from === undefined ? event : renameOf(from, event, known));
+      if (from === undefined) this.#places.tellName(event, events);
+      else this.#places.tellRename(renameOf(from, event, known), events);
     } else {
-      events.push(event);
+      this.#places.tellName(event, events);
     }
+  }
+
+  /** The first half of a rename for itself: its directory may have lost its first place since. */
+  #lone({ watch, event }: HeldMove): NameEvent {
+    return { ...event, directory: this.#tags.get(watch) ?? event.directory };
   }
 
   #decodeFile(watch: number, file: WatchedFile, mask: number, events: KernelEvent[]): void {
@@ -342,7 +373,7 @@ export class InotifySource implements EventSource {
     }
     const hints = hintsOf(mask);
     const found = hints === 0 ? undefined : this.#nameOf?.(file.dev, file.inoHigh, file.inoLow);
-    if (found !== undefined) events.push({ type: 'name', ...found, hints, pid: 0 });
+    if (found !== undefined) this.#places.tellName({ type: 'name', ...found, hints, pid: 0 }, events);
   }
 
   #decodeParent(nameAt: number, mask: number): void {
@@ -362,7 +393,7 @@ function take(held: HeldMove[], cookie: number): HeldMove | undefined {
   return index < 0 ? undefined : held.splice(index, 1)[0];
 }
 
-function renameOf(from: HeldMove, to: NameEvent, toName: Name): KernelEvent {
+function renameOf(from: HeldMove, to: NameEvent, toName: Name): RenameEvent {
   return {
     type: 'rename',
     fromDirectory: from.event.directory,

@@ -64,6 +64,115 @@ describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
   },
 );
 
+describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
+  `a folder that is in a watched tree twice, by %s${reason === undefined ? '' : ` (${reason})`}`,
+  (monitor) => {
+    function twice(isLater: boolean): { root: string; watch: SteppedWatch } {
+      const root = tempFolder();
+      for (const name of ['a/sub', 'b', 'c']) mkdirSync(join(root, name), { recursive: true });
+      writeFileSync(join(root, 'a/sub/page'), '');
+      if (!isLater) mountOn(join(root, 'b'), '--bind', join(root, 'a'));
+      const watch = new SteppedWatch(root, { monitor });
+      if (isLater) {
+        mountOn(join(root, 'b'), '--bind', join(root, 'a'));
+        watch.untilTold('rescan b', 'created b/sub', 'changed b/sub/page');
+      }
+      watch.settle();
+      watch.forget();
+      return { root, watch };
+    }
+
+    function told(watch: SteppedWatch): string[] {
+      watch.settle();
+      const lines = [...watch.lines].sort();
+      watch.forget();
+      return lines;
+    }
+
+    test.each([
+      ['from the start', false],
+      ['from later on', true],
+    ])('is told of under both of its paths, %s', (_, isLater) => {
+      const { root, watch } = twice(isLater);
+      writeFileSync(join(root, 'a/one'), '');
+      writeFileSync(join(root, 'b/sub/two'), '');
+      expect(told(watch)).toEqual([
+        'changed a/one',
+        'changed a/sub/two',
+        'changed b/one',
+        'changed b/sub/two',
+        'created a/one',
+        'created a/sub/two',
+        'created b/one',
+        'created b/sub/two',
+      ]);
+      // What nobody has taken yet is told again under the new name.
+      const moves = () => told(watch).filter((line) => !line.startsWith('changed'));
+      renameSync(join(root, 'a/sub/page'), join(root, 'a/page'));
+      expect(moves()).toEqual(['moved a/sub/page -> a/page', 'moved b/sub/page -> b/page']);
+      mkdirSync(join(root, 'b/new/deep'), { recursive: true });
+      watch.settle();
+      watch.forget();
+      writeFileSync(join(root, 'a/new/deep/file'), '');
+      expect(told(watch)).toEqual([
+        'changed a/new/deep/file',
+        'changed b/new/deep/file',
+        'created a/new/deep/file',
+        'created b/new/deep/file',
+      ]);
+      renameSync(join(root, 'a/new'), join(root, 'a/old'));
+      expect(moves()).toEqual(['moved a/new -> a/old', 'moved b/new -> b/old']);
+      renameSync(join(root, 'a/old'), join(root, 'c/old'));
+      expect(moves()).toEqual(['deleted b/old', 'moved a/old -> c/old']);
+      writeFileSync(join(root, 'c/old/deep/file'), 'x');
+      expect(told(watch)).toEqual(['changed c/old/deep/file']);
+    });
+
+    test.each([false, true])(
+      'is told of under the one that is left when the other is unmounted',
+      (isLater) => {
+        const { root, watch } = twice(isLater);
+        execFileSync('umount', [join(root, 'b')]);
+        watch.untilTold('rescan b', 'deleted b/sub');
+        watch.settle();
+        watch.forget();
+        writeFileSync(join(root, 'a/sub/page'), 'x');
+        writeFileSync(join(root, 'a/one'), '');
+        writeFileSync(join(root, 'b/own'), '');
+        expect(told(watch)).toEqual([
+          'changed a/one',
+          'changed a/sub/page',
+          'changed b/own',
+          'created a/one',
+          'created b/own',
+        ]);
+        execFileSync('mount', ['--bind', join(root, 'a'), join(root, 'b')]);
+        watch.untilTold('deleted b/own', 'created b/one');
+      },
+    );
+
+    test('may be the root, or the folder above it, below itself', () => {
+      const top = tempFolder();
+      const root = join(top, 'root');
+      for (const name of ['sub', 'self', 'above']) mkdirSync(join(root, name), { recursive: true });
+      mountOn(join(root, 'self'), '--bind', root);
+      mountOn(join(root, 'above'), '--bind', top);
+      const watch = new SteppedWatch(root, { monitor });
+      writeFileSync(join(root, 'sub/file'), '');
+      expect(told(watch).filter((line) => line.startsWith('created'))).toEqual([
+        'created above/root/sub/file',
+        'created self/sub/file',
+        'created sub/file',
+      ]);
+      writeFileSync(join(top, 'beside'), '');
+      expect(told(watch)).toEqual(['changed above/beside', 'created above/beside']);
+      renameSync(root, join(top, 'gone'));
+      onTestFinished(() => renameSync(join(top, 'gone'), root));
+      watch.untilTold('deleted .');
+    });
+  },
+);
+
 const noBtrfs = whyNotMountable('btrfs');
 const noOverlay = whyNotMountable('overlay');
 

@@ -229,6 +229,135 @@ export function eventSourceContract(contract: EventSourceContract): void {
     });
   });
 
+  describe('a directory that is in the tree twice', () => {
+    const innerTag = 3;
+    const twinTag = 12;
+    const innerTwinTag = 13;
+    const bound: string[] = [];
+
+    function bind(from: string, to: string): void {
+      execFileSync('mount', ['--bind', from, to]);
+      bound.push(to);
+    }
+
+    function unbind(): void {
+      for (const point of bound.splice(0).reverse()) execFileSync('umount', ['-l', point]);
+    }
+
+    beforeEach(() => {
+      onTestFinished(unbind);
+      for (const name of ['sub/inner', 'twin', 'third']) mkdirSync(join(root, name));
+      bind(join(root, 'sub'), join(root, 'twin'));
+      open();
+      listener.add(join(root, 'twin'), twinTag);
+      listener.add(join(root, 'twin/inner'), innerTwinTag);
+      listener.add(join(root, 'sub'), subTag);
+      listener.add(join(root, 'sub/inner'), innerTag);
+      listener.take();
+      listener.forget();
+    });
+    // While its file system can still be had.
+    afterEach(unbind);
+
+    test('is told of in both places, whichever of them it was done in', () => {
+      for (const [place, name] of [
+        ['sub', 'file'],
+        ['twin', 'other'],
+      ]) {
+        writeFileSync(join(root, `${place}/${name}`), '');
+        writeFileSync(join(root, `${place}/inner/${name}`), '');
+        for (const tag of [subTag, twinTag, innerTag, innerTwinTag])
+          listener.untilHints(tag, `${name}`, appeared | closedWrite);
+      }
+      expect(listener.names.size).toBe(8);
+      unlinkSync(join(root, 'twin/file'));
+      for (const tag of [subTag, twinTag]) listener.untilHints(tag, 'file', vanished);
+    });
+
+    test('is told of where it is left when it was taken out of the other place', () => {
+      for (const [gone, left] of [
+        [twinTag, subTag],
+        [innerTag, innerTwinTag],
+      ] as const) {
+        source.remove(gone);
+        const place = left === subTag ? 'sub' : 'twin/inner';
+        writeFileSync(join(root, place, 'file'), '');
+        listener.untilHints(left, 'file', closedWrite);
+        expect([...listener.names]).toEqual([`${left}/file`]);
+        source.remove(left);
+        listener.forget();
+        writeFileSync(join(root, place, 'more'), '');
+        writeFileSync(join(root, 'barrier'), '');
+        listener.untilHints(rootTag, 'barrier', closedWrite);
+        expect([...listener.names]).toEqual([`${rootTag}/barrier`]);
+        listener.forget();
+        unlinkSync(join(root, 'barrier'));
+        listener.untilHints(rootTag, 'barrier', vanished);
+        listener.forget();
+      }
+    });
+
+    test('comes under the new tag of the place that was tagged anew, and under that of the other one', () => {
+      listener.add(join(root, 'twin'), 77);
+      listener.add(join(root, 'sub'), 78);
+      // A third place, and a tag that had another directory before.
+      bind(join(root, 'sub'), join(root, 'third'));
+      listener.add(join(root, 'third'), innerTwinTag);
+      writeFileSync(join(root, 'sub/file'), '');
+      for (const tag of [77, 78, innerTwinTag]) listener.untilHints(tag, 'file', closedWrite);
+      expect(listener.names.size).toBe(3);
+      listener.forget();
+      writeFileSync(join(root, 'sub/inner/file'), '');
+      listener.untilHints(innerTag, 'file', closedWrite);
+      expect([...listener.names]).toEqual([`${innerTag}/file`]);
+      listener.forget();
+      // What bears the tag by now is another directory.
+      listener.add(join(root, 'sub/inner'), 78);
+      writeFileSync(join(root, 'sub/second'), '');
+      for (const tag of [77, innerTwinTag]) listener.untilHints(tag, 'second', closedWrite);
+      expect(listener.names.size).toBe(2);
+    });
+
+    test('tells a rename once for each place that has both names', () => {
+      writeFileSync(join(root, 'sub/a'), '');
+      listener.untilHints(twinTag, 'a', closedWrite);
+      listener.forget();
+      renameSync(join(root, 'sub/a'), join(root, 'sub/inner/b'));
+      if (contract.pairsRenames) {
+        listener.untilRename(subTag, 'a', innerTag, 'b');
+        listener.untilRename(twinTag, 'a', innerTwinTag, 'b');
+        expect([listener.renames.length, listener.names.size]).toEqual([2, 0]);
+      } else {
+        for (const tag of [subTag, twinTag]) listener.untilHints(tag, 'a', vanished | moved);
+        for (const tag of [innerTag, innerTwinTag]) listener.untilHints(tag, 'b', appeared | moved);
+      }
+      listener.forget();
+      // Out of what is bound: the other place loses it.
+      renameSync(join(root, 'sub/inner/b'), join(root, 'c'));
+      if (contract.pairsRenames) listener.untilRename(innerTag, 'b', rootTag, 'c');
+      listener.untilHints(innerTwinTag, 'b', vanished | moved);
+      listener.forget();
+      renameSync(join(root, 'c'), join(root, 'sub/d'));
+      if (contract.pairsRenames) listener.untilRename(rootTag, 'c', subTag, 'd');
+      listener.untilHints(twinTag, 'd', appeared | moved);
+      listener.forget();
+      renameSync(join(root, 'sub/d'), join(outside, 'd'));
+      for (const tag of [subTag, twinTag]) listener.untilHints(tag, 'd', vanished | moved);
+    });
+
+    test('that is removed leaves no place', () => {
+      rmSync(join(root, 'sub/inner'), { recursive: true });
+      for (const tag of [subTag, twinTag]) listener.untilHints(tag, 'inner', vanished | directory);
+      source.remove(innerTag);
+      source.remove(innerTwinTag);
+      mkdirSync(join(root, 'sub/inner'));
+      listener.add(join(root, 'sub/inner'), innerTag);
+      writeFileSync(join(root, 'twin/inner/file'), '');
+      listener.untilHints(innerTag, 'file', closedWrite);
+      expect(listener.hints(innerTwinTag, 'file')).toBe(0);
+    });
+  });
+
   describe('a rename', () => {
     beforeEach(() => {
       open();
