@@ -13,8 +13,12 @@ const mountinfoPath = '/proc/self/mountinfo';
 
 export interface Mount {
   readonly id: number;
+  /** The mount that it is mounted on. */
+  readonly parentId: number;
   /** `major:minor` of the superblock: the same for every mount of a file system, btrfs subvolumes included. */
   readonly device: string;
+  /** What of its file system it shows: `/`, or the path of a directory or file in it. */
+  readonly root: ByteString;
   readonly point: ByteString;
   /** As mount(8) has it: `ext4`, `nfs4`, `fuse.sshfs`. */
   readonly type: string;
@@ -32,11 +36,19 @@ export function readMounts(): Mount[] {
   for (const line of readFileSync(mountinfoPath, 'latin1').split('\n')) {
     // 36 35 98:0 /root /point rw,noatime shared:1 - ext4 /dev/sda1 rw
     const fields = line.split(' ');
-    const [id, , device, , point] = fields;
+    const [id, parentId, device, root, point] = fields;
     const [type, what] = fields.slice(fields.indexOf('-') + 1);
-    if (id === undefined || device === undefined || point === undefined) continue;
+    if (id === undefined || device === undefined || root === undefined || point === undefined) continue;
     if (type === undefined || what === undefined) continue;
-    mounts.push({ id: Number(id), device, point: withoutEscapes(point), type, what: withoutEscapes(what) });
+    mounts.push({
+      id: Number(id),
+      parentId: Number(parentId),
+      device,
+      root: withoutEscapes(root),
+      point: withoutEscapes(point),
+      type,
+      what: withoutEscapes(what),
+    });
   }
   return mounts;
 }

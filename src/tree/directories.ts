@@ -14,6 +14,7 @@ import {
   O_RDONLY,
 } from '../kernel/constants.ts';
 import * as sys from '../kernel/sys.ts';
+import { isCopy } from './copies.ts';
 import type { InodeRecord, LocalIdentity } from './records.ts';
 
 /** Well below the usual soft limit of 1,024 descriptors a process. */
@@ -42,7 +43,7 @@ export class Directories implements Disposable {
   readonly #rootDev: number;
   /** undefined: this process may not open by handle (CAP_DAC_READ_SEARCH), or the file system has none. */
   readonly #handleOf: HandleOf | undefined;
-  /** Those of #open that are on other file systems than the root. */
+  /** Those of #open that are on other file systems than the root, or reached through another mount of it. */
   readonly #foreign = new Set<InodeId>();
 
   /**
@@ -131,7 +132,7 @@ export class Directories implements Disposable {
       sys.close(fd);
       return -ENOENT;
     }
-    this.#keep(id, fd);
+    this.#keep(id, fd, false);
     return fd;
   }
 
@@ -144,13 +145,14 @@ export class Directories implements Disposable {
       sys.close(fd);
       return rc < 0 ? rc : -ENOENT;
     }
-    this.#keep(record.id, fd);
+    // A copy's file system is the root's; its mount is not.
+    this.#keep(record.id, fd, this.#stat.dev !== this.#rootDev || isCopy(record.dev));
     return fd;
   }
 
-  #keep(id: InodeId, fd: number): void {
+  #keep(id: InodeId, fd: number, isForeign: boolean): void {
     this.#open.set(id, fd);
-    if (this.#stat.dev !== this.#rootDev) this.#foreign.add(id);
+    if (isForeign) this.#foreign.add(id);
     if (this.#open.size <= maxOpen) return;
     // The one just opened, and what was used to reach it, are the newest and stay.
     for (const [oldest, oldFd] of this.#open) {
@@ -170,7 +172,7 @@ export class Directories implements Disposable {
     sys.close(fd);
   }
 
-  /** Closes those on other file systems than the root's: held open, they would keep an administrator from unmounting. */
+  /** Closes those on other mounts than the root's: held open, they would keep an administrator from unmounting. */
   releaseMounts(): void {
     for (const id of this.#foreign) this.forget(id);
   }
@@ -187,12 +189,14 @@ export class Directories implements Disposable {
 
 /**
  * Whether a record describes this object of the file system. Birth tells a reused inode number from a survivor; where both
- * have one, the device does not matter: its number may change with every mount or boot (btrfs, NFS, loop devices).
+ * have one, the device does not matter: its number may change with every mount or boot (btrfs, NFS, loop devices). Nor does it for a copy
+ * (`Copies`), which is reached by its name.
  */
 export function isObject(record: LocalIdentity, stat: sys.Stat): boolean {
   if (record.inoLow !== stat.inoLow || record.inoHigh !== stat.inoHigh) return false;
   const birth = stat.birth;
-  return birth === 0 || record.birth === 0 ? record.dev === stat.dev : record.birth === birth;
+  if (birth !== 0 && record.birth !== 0) return record.birth === birth;
+  return record.dev === stat.dev || isCopy(record.dev);
 }
 
 /** Whether directories of the root's file system can be opened by handle; tried with the root itself. */

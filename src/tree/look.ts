@@ -7,6 +7,7 @@ import { EACCES, ENOENT, ENOTDIR, ESTALE } from '../kernel/constants.ts';
 import { Hint } from '../kernel/event-source.ts';
 import * as sys from '../kernel/sys.ts';
 import { kindOf, newInode, observed } from './attributes-of.ts';
+import { type Copies, isCopy } from './copies.ts';
 import { type Directories, isObject, maxDepth } from './directories.ts';
 import type { TreeEditor } from './editor.ts';
 import type { HotFiles } from './hot-files.ts';
@@ -42,6 +43,7 @@ export interface LookOptions {
   readonly store: TreeStore;
   readonly editor: TreeEditor;
   readonly directories: Directories;
+  readonly copies: Copies;
   readonly hot: HotFiles;
   readonly uploads: Uploads;
   readonly outerNames: OuterNames;
@@ -76,6 +78,7 @@ export class Look {
   readonly #store: TreeStore;
   readonly #editor: TreeEditor;
   readonly #directories: Directories;
+  readonly #copies: Copies;
   readonly #hot: HotFiles;
   readonly #uploads: Uploads;
   readonly #outerNames: OuterNames;
@@ -101,6 +104,7 @@ export class Look {
     this.#store = options.store;
     this.#editor = options.editor;
     this.#directories = options.directories;
+    this.#copies = options.copies;
     this.#hot = options.hot;
     this.#uploads = options.uploads;
     this.#outerNames = options.outerNames;
@@ -124,11 +128,19 @@ export class Look {
     // Somebody may still write through a descriptor that was opened under this name when it was another inode's.
     const former = (hints & handedOn) === 0 ? this.#editor.lostNames.find(directory, name) : undefined;
     if (former !== undefined) this.bequeath(former, hints, likelyForAnother);
-    const rc = sys.statx(dirfd, name, this.#stat);
+    const rc = this.#lookAt(dirfd, name);
     if (rc === -ENOENT) return 'gone';
     if (rc < 0) return this.failed(directory, name, 'read attributes', rc);
     const entry = this.#store.entry(directory, name);
     return this.#seen(directory, dirfd, name, entry, hints, now);
+  }
+
+  /** Fills `#stat` with what a name, or the directory itself, is. 0 or -errno. */
+  #lookAt(dirfd: number, name: Name | ''): number {
+    const stat = this.#stat;
+    const rc = name === '' ? sys.fstat(dirfd, stat) : sys.statx(dirfd, name, stat);
+    if (rc === 0) stat.dev = this.#copies.deviceOf(stat);
+    return rc;
   }
 
   /**
@@ -144,7 +156,7 @@ export class Look {
     stored: InodeRecord | undefined,
   ): Verdict {
     if (name === this.#hidden && directory === rootId) return 'gone';
-    const rc = sys.statx(dirfd, name, this.#stat);
+    const rc = this.#lookAt(dirfd, name);
     if (rc === -ENOENT) return 'gone';
     if (rc < 0) return this.failed(directory, name, 'read attributes', rc);
     return this.#seen(directory, dirfd, name, entry, 0, undefined, stored);
@@ -156,7 +168,7 @@ export class Look {
     if (record === undefined) return 'unknown';
     if (record.links === 0) return this.#nowhere(record);
     if (dirfd < 0) return this.#unreachable(record, dirfd);
-    const rc = sys.fstat(dirfd, this.#stat);
+    const rc = this.#lookAt(dirfd, '');
     if (rc < 0) return this.failed(record.parent, record.name, 'read attributes', rc);
     this.#compare(record, hints, hints === 0 ? undefined : 0);
     return 'present';
@@ -276,7 +288,7 @@ export class Look {
     }
     if (entry !== undefined && entry.id !== 0) {
       const record = this.#editor.inode(entry.id, stored);
-      if (record !== undefined && record.kind === kind && isObject(record, stat)) {
+      if (record !== undefined && record.kind === kind && isSeen(record, stat)) {
         this.#noteNames(record, directory, dirfd, name);
         const told = (hints & likelyForAnother) === 0 ? hints : this.#believed(record, hints);
         if (now !== undefined && this.#isStillWritten(record, directory, name, told, now)) return 'present';
@@ -334,7 +346,7 @@ export class Look {
     const id = this.#store.idOfIdentity(stat.dev, stat.inoHigh, stat.inoLow);
     if (id === undefined) return undefined;
     const record = this.#editor.inode(id);
-    return record !== undefined && record.kind === kind && isObject(record, stat) ? record : undefined;
+    return record !== undefined && record.kind === kind && isSeen(record, stat) ? record : undefined;
   }
 
   /** A known inode under a name that is new to it: moved, or linked. */
@@ -510,4 +522,9 @@ export class Look {
       if (record !== undefined && record.links > 0) this.#editor.replace({ ...record, ...noted });
     }
   }
+}
+
+/** Whether a record is of what was seen, and not of its copy. */
+function isSeen(record: InodeRecord, stat: sys.Stat): boolean {
+  return isObject(record, stat) && isCopy(record.dev) === isCopy(stat.dev);
 }

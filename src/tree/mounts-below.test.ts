@@ -1,7 +1,17 @@
 // File systems that are mounted below the root: part of the tree, kept as they are while they are away, known again when they return.
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, renameSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { whyNotMountable } from '../../test/contract/filesystems.ts';
@@ -150,6 +160,123 @@ describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
       tree.settle();
       expect(tree.idOf('below/folder/page')).toBe(page);
       expect(tree.problems).toContainEqual({ path: 'below', action: 'read', code: 'unmounted' });
+    });
+  },
+);
+
+describe.skipIf(whyNotMountable('tmpfs') !== undefined).each(['fanotify', 'inotify'] as const)(
+  'a folder that is in the tree twice, by %s',
+  (monitor) => {
+    /** `a`, bound on `b` as well; the rest is up to the test. */
+    function twice(isLater: boolean): RecordedTree {
+      const tree = new RecordedTree({ monitor });
+      onTestFinished(() => {
+        tree.stop();
+        for (const point of run('findmnt', '-Rrno', 'TARGET').split('\n').reverse())
+          if (point.startsWith(`${tree.root}/`)) run('umount', '-l', point);
+        tree[Symbol.dispose]();
+      });
+      for (const name of ['a/sub/deep', 'b', 'c']) mkdirSync(tree.at(name), { recursive: true });
+      writeFileSync(tree.at('a/page'), 'one');
+      writeFileSync(tree.at('a/sub/deep/page'), 'one');
+      linkSync(tree.at('a/page'), tree.at('a/sub/link'));
+      const bind = () => run('mount', '--bind', tree.at('a'), tree.at('b'));
+      if (!isLater) bind();
+      tree.start();
+      tree.settle();
+      if (isLater) bind();
+      tree.settle();
+      expect(tree.differences()).toEqual([]);
+      return tree;
+    }
+
+    test.each([
+      ['from the start', false],
+      ['from later on', true],
+    ])('is recorded in both places, %s', (_, isLater) => {
+      const tree = twice(isLater);
+      const first = tree.idOf('a/sub/deep/page');
+      const second = tree.idOf('b/sub/deep/page');
+      expect(first !== second && first > 0 && second > 0).toBe(true);
+      expect(tree.idOf('b/page')).toBe(tree.idOf('b/sub/link'));
+      const steps: (() => void)[] = [
+        () => writeFileSync(tree.at('a/sub/deep/page'), 'another'),
+        () => writeFileSync(tree.at('b/new'), 'x'),
+        () => renameSync(tree.at('a/sub'), tree.at('a/moved')),
+        () => mkdirSync(tree.at('b/moved/made/in/it'), { recursive: true }),
+        () => writeFileSync(tree.at('a/moved/made/in/it/file'), 'x'),
+        () => renameSync(tree.at('b/moved/made'), tree.at('b/made')),
+        () => chmodSync(tree.at('a/made/in'), 0o700),
+        () => unlinkSync(tree.at('b/page')),
+        // Out of it, and into it.
+        () => renameSync(tree.at('a/moved'), tree.at('c/moved')),
+        () => renameSync(tree.at('c/moved'), tree.at('a/back')),
+        () => rmSync(tree.at('b/back'), { recursive: true }),
+      ];
+      for (const step of steps) {
+        const before = tree.store.head;
+        step();
+        tree.settle();
+        expect(tree.differences()).toEqual([]);
+        expect(tree.store.head).toBeGreaterThan(before + 1);
+      }
+    });
+
+    test('keeps its ids, and goes on after a restart', () => {
+      const tree = twice(false);
+      const ids = ['a', 'b', 'a/sub/deep/page', 'b/sub/deep/page'].map((path) => tree.idOf(path));
+      const { head } = tree.store;
+      tree.stop();
+      tree.provenAll();
+      tree.start();
+      tree.settle();
+      expect(tree.store.head).toBe(head);
+      writeFileSync(tree.at('a/sub/new'), 'x');
+      tree.settle();
+      expect(tree.differences()).toEqual([]);
+      expect(['a', 'b', 'a/sub/deep/page', 'b/sub/deep/page'].map((path) => tree.idOf(path))).toEqual(ids);
+    });
+
+    test('is kept where it was unmounted, and recorded where it is left', () => {
+      const tree = twice(true);
+      const kept = tree.idOf('b/sub/deep/page');
+      run('umount', tree.at('b'));
+      writeFileSync(tree.at('a/sub/deep/page'), 'another');
+      writeFileSync(tree.at('a/new'), 'x');
+      tree.settle();
+      expect(tree.problems).toContainEqual({ path: 'b', action: 'read', code: 'unmounted' });
+      expect(tree.idOf('b/sub/deep/page')).toBe(kept);
+      expect(tree.recordOf('a/sub/deep/page')?.size).toBe(7);
+      expect(tree.idOf('a/new')).toBeGreaterThan(0);
+      run('mount', '--bind', tree.at('a'), tree.at('b'));
+      tree.settle();
+      expect(tree.differences()).toEqual([]);
+      expect(tree.idOf('b/sub/deep/page')).toBe(kept);
+    });
+
+    test('may be the tree, or the folder above it, below itself', () => {
+      const tree = twice(false);
+      for (const [from, to] of [
+        [tree.root, 'c'],
+        [tree.base, 'a/sub/deep'],
+      ] as const)
+        run('mount', '--bind', from, tree.at(to));
+      tree.settle();
+      expect(tree.differences().filter((line) => !line.includes('/state'))).toEqual([]);
+      writeFileSync(tree.at('a/sub/new'), 'x');
+      tree.settle();
+      for (const path of ['a/sub/new', 'b/sub/new', 'c/a/sub/new', 'a/sub/deep/root/a/sub/new'])
+        expect(tree.idOf(path)).toBeGreaterThan(0);
+    });
+
+    test('that is bound on itself is in it once', () => {
+      const tree = twice(true);
+      const before = tree.idOf('a/sub/deep');
+      run('mount', '--bind', tree.at('a/sub'), tree.at('a/sub'));
+      writeFileSync(tree.at('a/sub/deep/page'), 'more');
+      tree.settle();
+      expect(tree.differences()).toEqual([]);
+      expect(tree.idOf('a/sub/deep')).toBe(before);
     });
   },
 );

@@ -11,6 +11,7 @@ import {
   type MountEvent,
 } from '../kernel/event-source.ts';
 import { countDirectories, watchLimit } from '../kernel/watch-limit.ts';
+import { Copies } from './copies.ts';
 import { Directories } from './directories.ts';
 import { TreeEditor } from './editor.ts';
 import { type Hinted, HintTable } from './hints.ts';
@@ -85,6 +86,7 @@ export class Recorder implements Disposable {
   readonly #source: RecordedSource;
   readonly #editor: TreeEditor;
   readonly #directories: Directories;
+  readonly #copies: Copies;
   readonly #look: Look;
   readonly #scanner: Scanner;
   readonly #lost: LostDirectories;
@@ -135,11 +137,13 @@ export class Recorder implements Disposable {
     };
     this.#editor = editor;
     this.#directories = directories;
+    this.#copies = new Copies(options.rootFd);
     this.#uploads = new Uploads(directories);
     this.#look = new Look({
       store: options.store,
       editor,
       directories,
+      copies: this.#copies,
       hot: this.#hot,
       uploads: this.#uploads,
       outerNames,
@@ -212,6 +216,7 @@ export class Recorder implements Disposable {
   #condition(event: ConditionEvent): void {
     if (event.type === 'overflow') this.rescan(rootId);
     else if (event.type === 'mounted' || event.type === 'unmounted') {
+      this.#copies.mountsChanged();
       const isKnown = this.#store.transaction(() => this.#mountChanged(event));
       if (!isKnown) this.#mounts.push({ event, isSought: false });
     }

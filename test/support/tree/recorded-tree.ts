@@ -10,6 +10,7 @@ import type { ConditionEvent, EventSource, KernelEvent } from '../../../src/kern
 import { openEventSource } from '../../../src/kernel/open-event-source.ts';
 import * as sys from '../../../src/kernel/sys.ts';
 import { kindOf } from '../../../src/tree/attributes-of.ts';
+import { Copies } from '../../../src/tree/copies.ts';
 import { nameOf } from '../../../src/tree/name-of.ts';
 import { Recorder, type RecorderOptions } from '../../../src/tree/recorder.ts';
 import type { InodeRecord } from '../../../src/tree/records.ts';
@@ -175,6 +176,7 @@ export class RecordedTree implements Disposable {
   #againstFolder(): string[] {
     const out: string[] = [];
     const stat = new sys.Stat();
+    const copies = new Copies(this.#rootFd);
     const idOf = new Map<string, number>();
     const walk = (fd: number, id: number, path: string): void => {
       sys.fstat(fd, stat);
@@ -187,6 +189,7 @@ export class RecordedTree implements Disposable {
       if (typeof found === 'number') throw new Error(`getdents ${path}: ${found}`);
       for (const { name } of found) {
         sys.check(sys.statx(fd, name, stat), 'stat');
+        stat.dev = copies.deviceOf(stat);
         const kind = kindOf(stat);
         const where = `${path}/${name}`;
         const entry = this.store.entry(id, name);
