@@ -61,13 +61,26 @@ export interface RenameEvent {
 }
 
 /**
- * A file system was mounted on, or unmounted from, a directory below the root. May be told before that the directory, or one that leads
+ * A file system, or part of one, was mounted on a directory or file below the root, or unmounted from it. May be told before that the directory, or one that leads
  * to it, has come to its name.
  */
 export interface MountEvent {
   readonly type: 'mounted' | 'unmounted';
   /** Relative to the root. */
   readonly path: ByteString;
+  /** It is a file, over another one. */
+  readonly isFile?: true;
+}
+
+/**
+ * Something happened to a file that is mounted over another one. The directory in which that lies has an entry of another name for it, or is
+ * not of the tree, so this is told by path.
+ */
+export interface MountedFileEvent {
+  readonly type: 'mounted-file';
+  /** Relative to the root. */
+  readonly path: ByteString;
+  readonly hints: number;
 }
 
 /** The named conditions; each has its recovery at the listener. */
@@ -87,7 +100,7 @@ export type ConditionEvent =
   /** From `path` down another monitor has to be used than for the root, and why. Told once for each file system. */
   | { readonly type: 'other-monitor'; readonly path: ByteString; readonly reason: string };
 
-export type KernelEvent = NameEvent | RenameEvent | ConditionEvent;
+export type KernelEvent = NameEvent | RenameEvent | MountedFileEvent | ConditionEvent;
 
 /**
  * A stream of kernel events for one tree, for one thread: every call is synchronous.

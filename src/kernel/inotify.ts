@@ -26,6 +26,20 @@ import {
   type RenameEvent,
 } from './event-source.ts';
 import { addressOf, syscall1, syscall2, syscall3 } from './ffi.ts';
+import {
+  hintsOf,
+  IN_ATTRIB,
+  IN_CLOSE_WRITE,
+  IN_CREATE,
+  IN_DELETE,
+  IN_DELETE_SELF,
+  IN_IGNORED,
+  IN_ISDIR,
+  IN_MODIFY,
+  IN_MOVED_TO,
+  IN_Q_OVERFLOW,
+  IN_UNMOUNT,
+} from './inotify-mask.ts';
 import { Places } from './places.ts';
 import { fionread } from './poll.ts';
 import { type RootGone, RootWatch } from './root-watch.ts';
@@ -34,19 +48,6 @@ import { fstat, Stat, statx } from './stat.ts';
 import { check, SysError } from './sys-error.ts';
 import { nr } from './syscall-numbers.ts';
 import { addingWatch } from './watch-limit.ts';
-
-// sys/inotify.h
-const IN_MODIFY = 0x2;
-const IN_ATTRIB = 0x4;
-const IN_CLOSE_WRITE = 0x8;
-const IN_MOVED_TO = 0x80;
-const IN_CREATE = 0x100;
-const IN_DELETE = 0x200;
-const IN_DELETE_SELF = 0x400;
-const IN_UNMOUNT = 0x2000;
-const IN_Q_OVERFLOW = 0x4000;
-const IN_IGNORED = 0x8000;
-const IN_ISDIR = 0x40000000;
 
 /** Without IN_EXCL_UNLINK: what is written through a descriptor whose name is gone may show under another name. */
 const wanted =
@@ -403,17 +404,4 @@ function renameOf(from: HeldMove, to: NameEvent, toName: Name): RenameEvent {
     isDirectory: (to.hints & Hint.directory) !== 0,
     pid: 0,
   };
-}
-
-/** 0 for what only concerns the watch itself. */
-function hintsOf(mask: number): number {
-  let hints = 0;
-  if ((mask & (IN_CREATE | IN_MOVED_TO)) !== 0) hints |= Hint.appeared;
-  if ((mask & (IN_DELETE | IN_MOVED_FROM)) !== 0) hints |= Hint.vanished;
-  if ((mask & (IN_MOVED_FROM | IN_MOVED_TO)) !== 0) hints |= Hint.moved;
-  if ((mask & IN_MODIFY) !== 0) hints |= Hint.modified;
-  if ((mask & IN_CLOSE_WRITE) !== 0) hints |= Hint.closedWrite;
-  if ((mask & IN_ATTRIB) !== 0) hints |= Hint.attributes;
-  if (hints !== 0 && (mask & IN_ISDIR) !== 0) hints |= Hint.directory;
-  return hints;
 }

@@ -62,6 +62,7 @@ export function pathOf(fd: number): ByteString {
 
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
+const EPOLLIN = 1;
 const EPOLLPRI = 2;
 
 export interface MountChanges {
@@ -98,11 +99,20 @@ export class MountWatch implements Disposable {
     this.#woken = openMountinfo();
     this.#asked = openMountinfo();
     this.fd = check(syscall1(nr.epollCreate1, EPOLL_CLOEXEC), 'epoll_create');
-    const event = new Uint32Array(new ArrayBuffer(16));
-    event[0] = EPOLLPRI;
-    check(syscall4(nr.epollCtl, this.fd, EPOLL_CTL_ADD, this.#woken, addressOf(event)), 'epoll_ctl');
+    this.#wakeBy(this.#woken, EPOLLPRI);
     this.#mounts = index(readMounts());
     this.#replaced();
+  }
+
+  /** `fd` is readable too while that one is. */
+  wakeBy(fd: number): void {
+    this.#wakeBy(fd, EPOLLIN);
+  }
+
+  #wakeBy(fd: number, events: number): void {
+    const event = new Uint32Array(new ArrayBuffer(16));
+    event[0] = events;
+    check(syscall4(nr.epollCtl, this.fd, EPOLL_CTL_ADD, fd, addressOf(event)), 'epoll_ctl');
   }
 
   /** The mount with this id, or undefined when it is not in this namespace. */

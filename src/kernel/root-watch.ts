@@ -5,12 +5,15 @@ import { below } from '../core/under.ts';
 import { AT_FDCWD, O_DIRECTORY, O_PATH } from './constants.ts';
 import { openat } from './entry-calls.ts';
 import type { KernelEvent } from './event-source.ts';
+import { MountedFiles } from './mounted-files.ts';
 import { type Mount, MountWatch, pathOf } from './mounts.ts';
 import { fstat, Stat, statx } from './stat.ts';
 import { check } from './sys-error.ts';
 import { changesUnseen } from './unreported.ts';
 
 export type RootGone = 'moved' | 'deleted' | 'unmounted';
+
+const isFile = true;
 
 /** Holds no descriptor of the root, so that its file system can be unmounted. */
 export class RootWatch {
@@ -20,6 +23,7 @@ export class RootWatch {
   readonly name: ByteString;
   readonly #root = new Stat();
   readonly #now = new Stat();
+  readonly #files: MountedFiles;
   #gone = false;
   #hasBegun = false;
 
@@ -30,6 +34,9 @@ export class RootWatch {
     this.mounts = new MountWatch(
       (mount) => mount.id === this.#root.mountId || below(this.path, mount.point) !== undefined,
     );
+    this.#files = new MountedFiles((fd) => this.mounts.wakeBy(fd));
+    for (const mount of this.mounts.all)
+      if (below(this.path, mount.point) !== undefined) this.#files.add(mount);
   }
 
   /** The directory that holds the root's entry, or undefined where that entry cannot be moved: `/` and mount points. */
@@ -56,8 +63,20 @@ export class RootWatch {
     events.push({ type: 'root-gone', why });
   }
 
-  /** Reports what was mounted and unmounted below the root; true when any mount in the system changed. */
+  /**
+   * Reports what was mounted and unmounted below the root, and what happened to files that are; true when any mount in the system
+   * changed.
+   */
   changes(events: KernelEvent[]): boolean {
+    const hasChanged = this.#mountChanges(events);
+    this.#files.read((point, hints) => {
+      const path = below(this.path, point);
+      if (path !== undefined) events.push({ type: 'mounted-file', path, hints });
+    });
+    return hasChanged;
+  }
+
+  #mountChanges(events: KernelEvent[]): boolean {
     if (!this.#hasBegun) {
       this.#hasBegun = true;
       for (const mount of this.mounts.all) this.#warnOf(mount, events);
@@ -67,12 +86,15 @@ export class RootWatch {
     for (const mount of changes.unmounted) {
       if (mount.id === this.#root.mountId) this.gone('unmounted', events);
       const path = below(this.path, mount.point);
-      if (path !== undefined) events.push({ type: 'unmounted', path });
+      if (path === undefined) continue;
+      events.push(
+        this.#files.remove(mount) ? { type: 'unmounted', path, isFile } : { type: 'unmounted', path },
+      );
     }
     for (const mount of changes.mounted) {
       const path = below(this.path, mount.point);
       if (path !== undefined) {
-        events.push({ type: 'mounted', path });
+        events.push(this.#files.add(mount) ? { type: 'mounted', path, isFile } : { type: 'mounted', path });
         this.#warnOf(mount, events);
       }
       // Mounted over the root, or over a directory above it: the path may show another tree from now on.
@@ -88,6 +110,7 @@ export class RootWatch {
   }
 
   close(): void {
+    this.#files.close();
     this.mounts.close();
   }
 }

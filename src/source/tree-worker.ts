@@ -371,8 +371,11 @@ function explain(event: ConditionEvent, root: ByteString): Condition['message'] 
     case 'overflow':
       return "the kernel's event queue overflowed: the whole tree is compared with its records";
     case 'mounted':
+      if (event.isFile) return `a file was mounted over ${displayBytes(event.path)}`;
       return `a file system was mounted at ${displayBytes(event.path)}: what it holds is part of the tree`;
     case 'unmounted':
+      if (event.isFile)
+        return `the file that was mounted over ${displayBytes(event.path)} was unmounted: what it covered is there again`;
       return `the file system at ${displayBytes(event.path)} was unmounted: what it held is kept as it is until it is mounted again`;
     case 'root-gone':
       return `the root was ${event.why}`;

@@ -280,3 +280,45 @@ describe.skipIf(whyNotMountable('tmpfs') !== undefined).each(['fanotify', 'inoti
     });
   },
 );
+
+describe.skipIf(whyNotMountable('tmpfs') !== undefined).each(['fanotify', 'inotify'] as const)(
+  'a file that is mounted over a file of the tree, by %s',
+  (monitor) => {
+    test.each([
+      ['from elsewhere', '../outside'],
+      ['of the tree itself', 'inside'],
+    ])('is recorded when it comes, when it is written to, and when it goes: one %s', (_, from) => {
+      using tree = RecordedTree.settled({ monitor }, (at) => {
+        mkdirSync(at('sub'));
+        for (const path of [from, 'sub/file']) writeFileSync(at(path), 'x');
+      });
+      const seen = (size: number, also: () => void = () => {}): void => {
+        also();
+        tree.settle();
+        expect(tree.differences()).toEqual([]);
+        expect(tree.recordOf('sub/file')?.size).toBe(size);
+      };
+      writeFileSync(tree.at(from), 'another');
+      tree.settle();
+      const covered = tree.recordOf('sub/file');
+      run('mount', '--bind', tree.at(from), tree.at('sub/file'));
+      try {
+        seen(7);
+        const before = tree.recordOf('sub/file')?.contentSeq ?? 0;
+        seen(7, () => writeFileSync(tree.at('sub/file'), 'Another'));
+        expect(tree.recordOf('sub/file')?.contentSeq).toBeGreaterThan(before);
+        seen(10, () => writeFileSync(tree.at(from), 'once again'));
+        tree.stop();
+        writeFileSync(tree.at(from), 'while away');
+        tree.start();
+        seen(10);
+        seen(12, () => writeFileSync(tree.at(from), 'from then on'));
+      } finally {
+        run('umount', tree.at('sub/file'));
+      }
+      seen(1);
+      expect(tree.recordOf('sub/file')?.inoLow).toBe(covered?.inoLow);
+      seen(1, () => writeFileSync(tree.at(from), 'elsewhere'));
+    });
+  },
+);

@@ -9,6 +9,7 @@ import {
   Hint,
   type KernelEvent,
   type MountEvent,
+  type MountedFileEvent,
 } from '../kernel/event-source.ts';
 import { countDirectories, watchLimit } from '../kernel/watch-limit.ts';
 import { Copies } from './copies.ts';
@@ -209,6 +210,8 @@ export class Recorder implements Disposable {
       if (event.type === 'name' || event.type === 'rename') {
         this.#uploads.note(event);
         this.#hints.addEvent(event);
+      } else if (event.type === 'mounted-file') {
+        this.#store.transaction(() => this.#mountedFileChanged(event));
       } else this.#condition(event);
     }
   }
@@ -256,8 +259,15 @@ export class Recorder implements Disposable {
     const record = this.#editor.at(directory, name);
     if (record === undefined) return false;
     this.#directories.forget(record.id);
-    if (event.type === 'mounted') this.rescan(record.id);
+    if (event.type === 'mounted' && record.kind === Kind.directory) this.rescan(record.id);
     return true;
+  }
+
+  /** Where its way is not recorded as it is, it is looked for like a mount. */
+  #mountedFileChanged({ path, hints }: MountedFileEvent): void {
+    const place = this.#editor.along(path);
+    if (place?.isLast === true) this.#hints.add(place.directory, place.name, hints);
+    else this.#mounts.push({ event: { type: 'mounted', path }, isSought: false });
   }
 
   /** What was queued before the mounts has been looked at: what leads to them is recorded by now, or is sought. */

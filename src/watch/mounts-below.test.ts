@@ -1,12 +1,14 @@
 // File systems that are mounted below a watched root, in this thread: a test decides when what has happened is looked at.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { mountFileSystem, whyNotMountable } from '../../test/contract/filesystems.ts';
 import { SteppedWatch } from '../../test/support/stepped-watch.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
+import type { Name } from '../core/name.ts';
+import { InterestFilter } from './interest.ts';
 
 const reason = whyNotMountable('tmpfs');
 
@@ -169,6 +171,84 @@ describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
       renameSync(root, join(top, 'gone'));
       onTestFinished(() => renameSync(join(top, 'gone'), root));
       watch.untilTold('deleted .');
+    });
+  },
+);
+
+describe.skipIf(reason !== undefined).each(['fanotify', 'inotify'] as const)(
+  `a file that is mounted over a file of a watched tree, by %s${reason === undefined ? '' : ` (${reason})`}`,
+  (monitor) => {
+    function tree(): { root: string; other: string; point: string } {
+      const root = tempFolder();
+      const other = join(tempFolder(), 'other');
+      mkdirSync(join(root, 'sub'));
+      const point = join(root, 'sub/file');
+      for (const path of [other, point]) writeFileSync(path, 'x');
+      return { root, other, point };
+    }
+
+    function told(watch: SteppedWatch): string[] {
+      watch.settle();
+      const lines = [...watch.lines].sort();
+      watch.forget();
+      return lines;
+    }
+
+    test('is told as changed when it comes, when it is written to, and when it goes', () => {
+      const { root, other, point } = tree();
+      const watch = new SteppedWatch(root, { monitor });
+      execFileSync('mount', ['--bind', other, point]);
+      onTestFinished(() => void spawnSync('umount', ['-l', point]));
+      watch.untilTold('changed sub/file');
+      watch.settle();
+      watch.forget();
+      writeFileSync(point, 'through the mount');
+      expect(told(watch)).toEqual(['changed sub/file']);
+      writeFileSync(other, 'by its own name');
+      expect(told(watch)).toEqual(['changed sub/file']);
+      chmodSync(other, 0o600);
+      expect(told(watch)).toEqual(['attributes sub/file']);
+      execFileSync('umount', [point]);
+      watch.untilTold('changed sub/file');
+      watch.settle();
+      watch.forget();
+      writeFileSync(other, 'not of the tree any more');
+      expect(told(watch)).toEqual([]);
+    });
+
+    test('was there before, and lies in the tree itself', () => {
+      const { root, point } = tree();
+      const inner = join(root, 'inner');
+      writeFileSync(inner, '');
+      mountOn(point, '--bind', inner);
+      const watch = new SteppedWatch(root, { monitor });
+      writeFileSync(inner, 'x');
+      expect(told(watch)).toEqual(['changed inner', 'changed sub/file']);
+      renameSync(join(root, 'sub'), join(root, 'moved'));
+      onTestFinished(() => renameSync(join(root, 'moved'), join(root, 'sub')));
+      writeFileSync(inner, 'xx');
+      // Its folder is not known by that name when its event is read.
+      const lines = new Set(told(watch).filter((line) => !line.startsWith('attributes')));
+      expect([...lines]).toEqual(['changed inner', 'changed moved/file', 'moved sub -> moved']);
+      writeFileSync(inner, 'xxx');
+      expect(told(watch)).toEqual(['changed inner', 'changed moved/file']);
+    });
+
+    test('is told where a directory is watched alone, or the file itself', () => {
+      const { root, other, point } = tree();
+      for (const names of [undefined, ['file' as Name]]) {
+        const filter = new InterestFilter({ recursive: false, names, filter: [] });
+        const watch = new SteppedWatch(join(root, 'sub'), { monitor, filter });
+        execFileSync('mount', ['--bind', other, point]);
+        watch.untilTold('changed file');
+        watch.settle();
+        watch.forget();
+        writeFileSync(other, 'more');
+        expect(told(watch)).toEqual(['changed file']);
+        execFileSync('umount', [point]);
+        watch.untilTold('changed file');
+        watch.close();
+      }
     });
   },
 );

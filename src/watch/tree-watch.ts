@@ -9,7 +9,13 @@ import type { ByteString, Name } from '../core/name.ts';
 import { below, under } from '../core/under.ts';
 import { AT_FDCWD, O_DIRECTORY, O_PATH } from '../kernel/constants.ts';
 import { close, openat } from '../kernel/entry-calls.ts';
-import { type DirectoryTag, Hint, type KernelEvent, type MountEvent } from '../kernel/event-source.ts';
+import {
+  type DirectoryTag,
+  Hint,
+  type KernelEvent,
+  type MountEvent,
+  type MountedFileEvent,
+} from '../kernel/event-source.ts';
 import type { OpenedEventSource } from '../kernel/open-event-source.ts';
 import { Stat, statx } from '../kernel/stat.ts';
 import { errnoName } from '../kernel/sys-error.ts';
@@ -315,6 +321,9 @@ export class TreeWatch implements Disposable {
       case 'unmounted':
         if (!this.#rescanMount(event)) this.#mounts.push(event);
         return;
+      case 'mounted-file':
+        this.#lookAtMountedFile(event);
+        return;
       case 'root-gone':
         this.#root.isGone = true;
         this.#lookAtRoot();
@@ -351,14 +360,26 @@ export class TreeWatch implements Disposable {
     return true;
   }
 
+  #lookAtMountedFile({ path, hints }: MountedFileEvent): void {
+    const slash = path.lastIndexOf('/');
+    const directory =
+      slash < 0 ? this.shadow.root : this.shadow.entered(this.shadow.lookup(path.slice(0, slash)));
+    // A part of a path is a name.
+    if (directory !== undefined) this.#names.look(directory, path.slice(slash + 1) as Name, hints, 0);
+    else if (this.filter.recursive) this.#mounts.push({ type: 'mounted', path });
+  }
+
   /** What was queued before has been looked at: whatever is still unknown on the way to a mount is looked for now. */
   #lookAtMounts(): void {
     for (const mount of this.#mounts.splice(0)) {
       let directory: Directory | undefined = this.shadow.root;
-      for (const part of mount.path.split('/')) {
+      const parts = mount.path.split('/');
+      for (const [i, part] of parts.entries()) {
         // A part of a path is a name.
         const name = part as Name;
-        this.#names.look(directory, name, 0, 0, true);
+        // What is mounted on a file is another content, however alike the files' inode numbers are.
+        const hints = i === parts.length - 1 ? Hint.closedWrite | Hint.attributes : 0;
+        this.#names.look(directory, name, hints, 0, true);
         directory = this.shadow.entered(directory.get(name));
         if (directory === undefined) break;
       }

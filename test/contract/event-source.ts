@@ -22,7 +22,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { asName } from '../../src/core/name.ts';
 import { type EventSource, Hint, type NameOf } from '../../src/kernel/event-source.ts';
-import { AT_FDCWD, check, RENAME_EXCHANGE, renameat2, Stat, statx } from '../../src/kernel/sys.ts';
+import { AT_FDCWD, check, poll, RENAME_EXCHANGE, renameat2, Stat, statx } from '../../src/kernel/sys.ts';
 import type { FileSystemType } from './filesystems.ts';
 import { type MountedFileSystem, mountFileSystem } from './filesystems.ts';
 import { Listener, TreeFollower } from './listener.ts';
@@ -355,6 +355,68 @@ export function eventSourceContract(contract: EventSourceContract): void {
       writeFileSync(join(root, 'twin/inner/file'), '');
       listener.untilHints(innerTag, 'file', closedWrite);
       expect(listener.hints(innerTwinTag, 'file')).toBe(0);
+    });
+  });
+
+  describe('a file that is mounted over another one', () => {
+    let point: string;
+    let bound: string;
+
+    beforeEach(() => {
+      point = join(root, 'sub/point');
+      bound = join(outside, 'bound');
+      for (const path of [point, bound]) writeFileSync(path, '');
+    });
+
+    const mount = (from: string): void => void execFileSync('mount', ['--bind', from, point]);
+    const unmount = (): void => void execFileSync('umount', [point]);
+    const untilFile = (path: string, hints: number): void =>
+      listener.until(`${hints} of ${path}`, () => (listener.mountedFiles.get(path) ?? 0) === hints);
+    const isFile = true;
+
+    test('is told of by its path: that it came, what happens to it, and that it went', () => {
+      open();
+      listener.add(join(root, 'sub'), subTag);
+      mount(bound);
+      listener.untilCondition({ type: 'mounted', path: 'sub/point', isFile });
+      appendFileSync(point, 'through the mount');
+      untilFile('sub/point', modified | closedWrite);
+      listener.forget();
+      // Whoever polls is woken.
+      appendFileSync(bound, 'by its own name');
+      expect(poll([...source.fds], 10_000)).not.toEqual([]);
+      untilFile('sub/point', modified | closedWrite);
+      chmodSync(bound, 0o600);
+      untilFile('sub/point', modified | closedWrite | attributes);
+      listener.forget();
+      unmount();
+      listener.untilCondition({ type: 'unmounted', path: 'sub/point', isFile });
+      appendFileSync(bound, 'no more');
+      writeFileSync(join(root, 'barrier'), '');
+      listener.untilHints(rootTag, 'barrier', closedWrite);
+      expect(listener.mountedFiles.size).toBe(0);
+    });
+
+    test('was there before, in a folder that is renamed, and at two places', () => {
+      writeFileSync(join(root, 'second'), '');
+      mount(bound);
+      execFileSync('mount', ['--bind', bound, join(root, 'second')]);
+      try {
+        open();
+        renameSync(join(root, 'sub'), join(root, 'other'));
+        point = join(root, 'other/point');
+        appendFileSync(bound, 'more');
+        untilFile('other/point', modified | closedWrite);
+        untilFile('second', modified | closedWrite);
+        execFileSync('umount', [join(root, 'second')]);
+        listener.untilCondition({ type: 'unmounted', path: 'second', isFile });
+        listener.forget();
+        appendFileSync(bound, 'more');
+        untilFile('other/point', modified | closedWrite);
+        expect(listener.mountedFiles.size).toBe(1);
+      } finally {
+        execFileSync('umount', ['-l', point]);
+      }
     });
   });
 

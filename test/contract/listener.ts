@@ -68,7 +68,17 @@ export class Listener {
   }
 
   get conditions(): ConditionEvent[] {
-    return this.events.filter((event) => event.type !== 'name' && event.type !== 'rename');
+    return this.events.filter(
+      (event) => event.type !== 'name' && event.type !== 'rename' && event.type !== 'mounted-file',
+    );
+  }
+
+  /** All hints of files that are mounted over others, by path. */
+  get mountedFiles(): ReadonlyMap<string, number> {
+    const files = new Map<string, number>();
+    for (const event of this.events)
+      if (event.type === 'mounted-file') files.set(event.path, (files.get(event.path) ?? 0) | event.hints);
+    return files;
   }
 
   forget(): void {

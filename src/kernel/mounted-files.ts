@@ -1,0 +1,105 @@
+// Files that are mounted over files (`mount --bind`). What is written to such a file is told of the directory that it lies in, which need not
+// be in the tree, so the file itself is watched: by inotify(7), whichever monitor serves the tree.
+
+import type { ByteString } from '../core/name.ts';
+import { AT_FDCWD, IN_CLOEXEC, IN_DONT_FOLLOW, IN_NONBLOCK } from './constants.ts';
+import { close } from './entry-calls.ts';
+import { addressOf, syscall1, syscall2, syscall3 } from './ffi.ts';
+import { hintsOf, IN_ATTRIB, IN_CLOSE_WRITE, IN_MODIFY, IN_Q_OVERFLOW } from './inotify-mask.ts';
+import { type Mount, readMounts } from './mounts.ts';
+import { first } from './scratch.ts';
+import { Stat, statx } from './stat.ts';
+import { nr } from './syscall-numbers.ts';
+
+const wanted = IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE;
+const largestRead = 16 * 1024;
+
+/** What may have happened to a file of which events were lost. */
+const anything = hintsOf(wanted);
+
+/** For one thread. `close` is idempotent. */
+export class MountedFiles {
+  /** Made with the first one, which most trees have none of; -1: there is none. */
+  #instance = -1;
+  readonly #onOpened: (fd: number) => void;
+  /** By mount: where it is, and its watch, -1 for what is neither written to nor watched (a device, a socket). */
+  readonly #files = new Map<number, { point: ByteString; readonly watch: number }>();
+  readonly #stat = new Stat();
+  readonly #buffer = new Uint32Array(new ArrayBuffer(largestRead));
+  readonly #address = addressOf(this.#buffer);
+  #isClosed = false;
+
+  /** @param onOpened has the descriptor polled that is readable when `read` has something to tell */
+  constructor(onOpened: (fd: number) => void) {
+    this.#onOpened = onOpened;
+  }
+
+  /** Watches what is mounted there. False: a directory is. RACE: look at the file after it. */
+  add({ id, point }: Mount): boolean {
+    // Another mount may have come on top of it: that one is added for itself.
+    if (statx(AT_FDCWD, point, this.#stat) < 0 || this.#stat.isDirectory || this.#stat.mountId !== id)
+      return this.#files.has(id);
+    // A device is written to by everybody: what is bound over a file to hide it is mostly /dev/null.
+    const watch = this.#stat.isFile ? this.#watch(point) : -1;
+    this.#files.set(id, { point, watch });
+    return true;
+  }
+
+  /** False: no file was mounted there. */
+  remove({ id }: Mount): boolean {
+    const file = this.#files.get(id);
+    if (file === undefined) return false;
+    this.#files.delete(id);
+    const isElsewhere = [...this.#files.values()].some(({ watch }) => watch === file.watch);
+    if (file.watch >= 0 && !isElsewhere) syscall2(nr.inotifyRmWatch, this.#instance, file.watch);
+    return true;
+  }
+
+  /** Calls `tell` for each file that something has happened to since, with where it is by now. */
+  read(tell: (point: ByteString, hints: number) => void): void {
+    if (this.#files.size === 0) return;
+    const hints = new Map<number, number>();
+    let hasOverflowed = false;
+    for (;;) {
+      const length = syscall3(nr.read, this.#instance, this.#address, largestRead);
+      if (length <= 0) break;
+      for (let at = 0; at < length >>> 2; at += 4 + ((this.#buffer[at + 3] ?? 0) >>> 2)) {
+        const mask = this.#buffer[at + 1] ?? 0;
+        const watch = this.#buffer[at] ?? 0;
+        hasOverflowed ||= (mask & IN_Q_OVERFLOW) !== 0;
+        hints.set(watch, (hints.get(watch) ?? 0) | hintsOf(mask));
+      }
+    }
+    if (hints.size === 0) return;
+    for (const [id, file] of this.#files) {
+      const happened = hasOverflowed ? anything : (hints.get(file.watch) ?? 0);
+      if (happened !== 0) tell(this.#placeOf(id, file), happened);
+    }
+  }
+
+  /** A folder above it may have been renamed, of which no mount tells. */
+  #placeOf(id: number, file: { point: ByteString }): ByteString {
+    if (statx(AT_FDCWD, file.point, this.#stat) < 0 || this.#stat.mountId !== id)
+      file.point = readMounts().find((mount) => mount.id === id)?.point ?? file.point;
+    return file.point;
+  }
+
+  /** -1 where it cannot be had. */
+  #watch(point: ByteString): number {
+    if (this.#instance < 0) {
+      this.#instance = syscall1(nr.inotifyInit1, IN_NONBLOCK | IN_CLOEXEC);
+      if (this.#instance < 0) return -1;
+      this.#onOpened(this.#instance);
+    }
+    const bad = first.set(point);
+    if (bad < 0) return -1;
+    return Math.max(-1, syscall3(nr.inotifyAddWatch, this.#instance, first.address, wanted | IN_DONT_FOLLOW));
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#files.clear();
+    if (this.#instance >= 0) close(this.#instance);
+  }
+}
