@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { tempFolder } from '../../test/support/temp-folder.ts';
+import { withoutDescriptors } from '../../test/support/without-descriptors.ts';
 import { Executions } from './executions.ts';
 import { poll } from './poll.ts';
 
@@ -43,6 +44,17 @@ describe.skipIf(process.getuid?.() !== 0)('Executions', () => {
     using executions = withQueueOf(5, () => new Executions(root, false));
     runTimes(program, 20);
     expect(executions.read().filter(({ type }) => type === 'lost')).toHaveLength(1);
+  });
+
+  test.each([0, 1, 2, 3, 4, 5])('says so when there were descriptors for some only: %i', (free) => {
+    const { root, program } = folderWithProgram();
+    using executions = new Executions(root);
+    runTimes(program, 6);
+    const told = withoutDescriptors(() => executions.read(), free);
+    const started = told.filter(({ type }) => type === 'executionStarted');
+    expect(started.length).toBeLessThan(6);
+    expect(told.some(({ type }) => type === 'lost')).toBe(true);
+    expect(executions.read().some(({ type }) => type === 'lost')).toBe(false);
   });
 
   test('tells of programs on file systems that are mounted below, before and afterwards', () => {

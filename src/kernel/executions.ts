@@ -9,6 +9,7 @@ import {
   EMFILE,
   ENOSYS,
   EPERM,
+  ESRCH,
   O_CLOEXEC,
   O_DIRECTORY,
   O_PATH,
@@ -19,7 +20,7 @@ import { Epoll } from './epoll.ts';
 import { addressOf, syscall2, syscall3, syscall5 } from './ffi.ts';
 import { MountWatch } from './mounts.ts';
 import { first } from './scratch.ts';
-import { check, SysError } from './sys-error.ts';
+import { check, isStarved, SysError } from './sys-error.ts';
 import { nr } from './syscall-numbers.ts';
 
 // linux/fanotify.h
@@ -27,11 +28,15 @@ const FAN_CLOEXEC = 0x1;
 const FAN_NONBLOCK = 0x2;
 const FAN_UNLIMITED_QUEUE = 0x10;
 const FAN_REPORT_PIDFD = 0x80;
+/** Linux 6.13: an event for which there is no descriptor carries the errno in its place, and is not dropped. */
+const FAN_REPORT_FD_ERROR = 0x2000;
 const FAN_MARK_ADD = 0x1;
 const FAN_MARK_FILESYSTEM = 0x100;
 const FAN_OPEN_EXEC = 0x1000;
 const FAN_Q_OVERFLOW = 0x4000;
 const infoPidfd = 4;
+/** In place of a pidfd: it has ended. The second is what FAN_REPORT_FD_ERROR makes of the first. */
+const hasEnded: ReadonlySet<number> = new Set([-1, -ESRCH]);
 
 /** Some 200 events: each comes with two descriptors, which are open until the whole buffer has been looked through. */
 const bufferBytes = 8 * 1024;
@@ -79,7 +84,8 @@ export class Executions implements Disposable {
   constructor(root: ByteString, isQueueUnlimited = true) {
     const queue = isQueueUnlimited ? FAN_UNLIMITED_QUEUE : 0;
     const flags = FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_PIDFD | queue;
-    this.#group = syscall2(nr.fanotifyInit, flags, O_RDONLY | O_CLOEXEC);
+    const group = syscall2(nr.fanotifyInit, flags | FAN_REPORT_FD_ERROR, O_RDONLY | O_CLOEXEC);
+    this.#group = group === -EINVAL ? syscall2(nr.fanotifyInit, flags, O_RDONLY | O_CLOEXEC) : group;
     this.fds = [this.#group, this.#ended.fd, this.#mounts.fd];
     try {
       check(this.#group, 'fanotify_init');
@@ -125,9 +131,13 @@ export class Executions implements Disposable {
     for (;;) {
       const length = syscall3(nr.read, this.#group, this.#address, bufferBytes);
       if (length === -EAGAIN) break;
-      // The kernel has dropped the event for which it had no descriptor.
-      if (length === -EMFILE) lose(out);
-      else this.#decode(check(length, 'read executions'), out);
+      // The kernel has dropped the event for which it had no descriptor, without a word where others came before it.
+      if (isStarved(length)) lose(out);
+      else {
+        const isFull = haveNoneLeft();
+        this.#decode(check(length, 'read executions'), out);
+        if (isFull) lose(out);
+      }
     }
     for (const pidfd of this.#ended.wait(0)) this.#stop(pidfd, out);
     return out;
@@ -144,7 +154,7 @@ export class Executions implements Disposable {
       for (let record = at + 24; record < at + eventLength; record += this.#buffer.readUInt16LE(record + 2)) {
         if (this.#buffer[record] === infoPidfd) pidfd = this.#buffer.readInt32LE(record + 4);
       }
-      if ((mask & FAN_Q_OVERFLOW) !== 0) lose(out);
+      if ((mask & FAN_Q_OVERFLOW) !== 0 || isStarved(fd)) lose(out);
       if (fd >= 0) {
         const path = readlinkat(AT_FDCWD, procPath(fd));
         close(fd);
@@ -166,9 +176,12 @@ export class Executions implements Disposable {
       // RACE: a number that was given out again has another pidfd; its former owner's end is read below, in this same turn.
       known.paths.add(path);
       if (pidfd >= 0) close(pidfd);
-    } else if (pidfd < 0) {
-      // FAN_NOPIDFD: it had ended before it could be told of.
+    } else if (hasEnded.has(pidfd)) {
+      // Before it could be told of.
       out.push({ type: 'executionStopped', path, pid });
+    } else if (pidfd < 0) {
+      // It runs, and nobody will say when it ends.
+      lose(out);
     } else {
       const running = { pid, pidfd, paths: new Set([path]) };
       this.#byPid.set(pid, running);
@@ -201,6 +214,13 @@ export class Executions implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** Asked while the descriptors that came with events are open. */
+function haveNoneLeft(): boolean {
+  const fd = openat(AT_FDCWD, '/', O_PATH);
+  if (fd >= 0) close(fd);
+  return isStarved(fd);
 }
 
 /** Once for all that is lost in a row. */

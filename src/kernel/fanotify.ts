@@ -22,7 +22,7 @@ import { HandleTable } from './handle-table.ts';
 import { fionread } from './poll.ts';
 import { type RootGone, RootWatch } from './root-watch.ts';
 import { fstat, Stat } from './stat.ts';
-import { check } from './sys-error.ts';
+import { check, isStarved } from './sys-error.ts';
 import { nr } from './syscall-numbers.ts';
 
 // linux/fanotify.h
@@ -247,6 +247,7 @@ export class FanotifySource implements EventSource {
   #decodeNameless(record: number, mask: number, pid: number, events: KernelEvent[]): void {
     if (this.#ownPids.has(pid)) return;
     const fd = this.#marks.openAt(this.#words, (record >>> 2) + 1);
+    if (isStarved(fd)) events.push({ type: 'overflow' });
     // Gone already: its last name told so.
     if (fd < 0) return;
     const result = fstat(fd, this.#stat);

@@ -1,8 +1,8 @@
 // Which file systems are mounted where, and when that changes (proc_pid_mountinfo(5)).
 
-import { readFileSync } from 'node:fs';
 import type { ByteString } from '../core/name.ts';
-import { AT_FDCWD, O_CLOEXEC, O_RDONLY } from './constants.ts';
+import { AT_FDCWD, O_CLOEXEC, O_RDONLY, SEEK_SET } from './constants.ts';
+import { lseek, read } from './content-calls.ts';
 import { close, openat, procPath, readlinkat } from './entry-calls.ts';
 import { addressOf, syscall1, syscall4, syscall5 } from './ffi.ts';
 import { uniqueMountId } from './stat.ts';
@@ -32,8 +32,27 @@ function withoutEscapes(field: string): ByteString {
 
 /** The mounts of this process's namespace, in the order in which they were made. */
 export function readMounts(): Mount[] {
+  const fd = openMountinfo();
+  try {
+    return readMountsFrom(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+const chunk = Buffer.from(new ArrayBuffer(64 * 1024));
+
+/** By a descriptor of mountinfo, from its beginning. */
+function readMountsFrom(fd: number): Mount[] {
   const mounts: Mount[] = [];
-  for (const line of readFileSync(mountinfoPath, 'latin1').split('\n')) {
+  const parts: string[] = [];
+  lseek(fd, 0, SEEK_SET);
+  for (;;) {
+    const length = check(read(fd, chunk), 'read', mountinfoPath);
+    if (length === 0) break;
+    parts.push(chunk.toString('latin1', 0, length));
+  }
+  for (const line of parts.join('').split('\n')) {
     // 36 35 98:0 /root /point rw,noatime shared:1 - ext4 /dev/sda1 rw
     const fields = line.split(' ');
     const [id, parentId, device, root, point] = fields;
@@ -100,7 +119,7 @@ export class MountWatch implements Disposable {
     this.#asked = openMountinfo();
     this.fd = check(syscall1(nr.epollCreate1, EPOLL_CLOEXEC), 'epoll_create');
     this.#wakeBy(this.#woken, EPOLLPRI);
-    this.#mounts = index(readMounts());
+    this.#mounts = index(readMountsFrom(this.#asked));
     this.#replaced();
   }
 
@@ -136,7 +155,8 @@ export class MountWatch implements Disposable {
   changes(): MountChanges | undefined {
     if (!hasUrgentData(this.#asked)) return undefined;
     const former = this.#mounts;
-    this.#mounts = index(readMounts());
+    // By a descriptor that is there already: this cannot be put off.
+    this.#mounts = index(readMountsFrom(this.#asked));
     const mounted = [...this.#mounts].filter(([key]) => !former.has(key)).map(([, mount]) => mount);
     const unmounted = [...former].filter(([key]) => !this.#mounts.has(key)).map(([, mount]) => mount);
     const replaced = this.#replaced();

@@ -2,6 +2,7 @@
 
 import { constants } from 'node:os';
 import { type ByteString, displayBytes } from '../core/name.ts';
+import { EMFILE, ENFILE } from './constants.ts';
 
 const names = new Map<number, string>();
 for (const [name, errno] of Object.entries(constants.errno)) names.set(errno, name);
@@ -38,4 +39,9 @@ export class SysError extends Error {
 export function check(result: number, action: string, path: ByteString = ''): number {
   if (result < 0) throw new SysError(result, action, path);
   return result;
+}
+
+/** Whether a call failed because this process, or the whole system, has no descriptor left: later it may not. */
+export function isStarved(result: number): boolean {
+  return result === -EMFILE || result === -ENFILE;
 }

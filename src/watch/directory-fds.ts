@@ -18,6 +18,7 @@ import {
 } from '../kernel/constants.ts';
 import { close, openat, openWithoutLinks } from '../kernel/entry-calls.ts';
 import { fstat, Stat } from '../kernel/stat.ts';
+import { isStarved } from '../kernel/sys-error.ts';
 import { identityOf } from './entry-code.ts';
 import type { Directory } from './shadow.ts';
 
@@ -44,7 +45,15 @@ export class DirectoryFds {
    * when another directory bears its name by now.
    */
   open(directory: Directory): number {
-    return this.#openStepwise(directory, true);
+    return this.#withRoom(() => this.#openStepwise(directory, true));
+  }
+
+  /** Where no descriptor is free, those that are kept here are given up. */
+  #withRoom(open: () => number): number {
+    const fd = open();
+    if (!isStarved(fd) || this.#open.size === 0) return fd;
+    this.release();
+    return open();
   }
 
   /**
@@ -52,6 +61,10 @@ export class DirectoryFds {
    * caller's, to `keep` or to close: most directories hold none, and their descriptors are not needed again.
    */
   openOnce(directory: Directory): number {
+    return this.#withRoom(() => this.#openUnchecked(directory));
+  }
+
+  #openUnchecked(directory: Directory): number {
     if (directory.parent === undefined) return this.#openStep(AT_FDCWD, directory);
     const parentFd = this.#openStepwise(directory.parent, false);
     return parentFd < 0 ? parentFd : this.#openStep(parentFd, directory);

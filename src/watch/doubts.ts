@@ -6,7 +6,7 @@ import type { Directory } from './shadow.ts';
 
 /** A rename shows on disk a moment before its event is in the queue: names are compared again after this long. */
 const verifyDelayMs = 2;
-/** So often, after longer and longer: 2 s in all. Then it is gone for us: too long a path, or no right to look. */
+/** So often, after longer and longer: 2 s in all. Then it is gone for us: too long a path, no right to look, or no descriptor left. */
 const maxTries = 9;
 
 /** A name to look at again when the queue is empty. */
@@ -47,8 +47,13 @@ export class Doubts {
   /**
    * Has those looked at whose time has come.
    * @param look false: the directory could not be opened; it may have added doubts, this one too
+   * @param givenUp the directory could not be opened for so long that its names are not looked at again
    */
-  verify(now: number, look: (directory: Directory, name: Name, hints: number, pid: number) => boolean): void {
+  verify(
+    now: number,
+    look: (directory: Directory, name: Name, hints: number, pid: number) => boolean,
+    givenUp: (directory: Directory) => void,
+  ): void {
     if (this.#doubts.size === 0) return;
     for (const [key, doubt] of [...this.#doubts]) {
       if (doubt.due > now) continue;
@@ -57,7 +62,11 @@ export class Doubts {
       if (!directory.isLive) continue;
       if (look(directory, name, hints, pid)) continue;
       this.#doubts.delete(key);
-      if (!directory.isLive || doubt.tries >= maxTries) continue;
+      if (!directory.isLive) continue;
+      if (doubt.tries >= maxTries) {
+        givenUp(directory);
+        continue;
+      }
       // Its directory is not where it was, and no event has said so yet: look at that one, and at the name again after it.
       const { parent, name: directoryName } = directory;
       if (parent !== undefined && directoryName !== '') this.add(parent, directoryName, 0, 0);

@@ -6,6 +6,7 @@ import { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from '../kernel/constan
 import { close, openat } from '../kernel/entry-calls.ts';
 import { Hint } from '../kernel/event-source.ts';
 import { Stat, statx } from '../kernel/stat.ts';
+import { isStarved } from '../kernel/sys-error.ts';
 import { goneErrnos } from './directory-fds.ts';
 import type { Doubts } from './doubts.ts';
 import {
@@ -53,6 +54,7 @@ export class NameChanges {
   readonly #doubts: Doubts;
   readonly #links: FollowedLinks;
   readonly #problem: ReportProblem;
+  readonly #starved: () => void;
   readonly #enter: NameChangesOptions['enter'];
   readonly #compare: NameChangesOptions['compare'];
   readonly #stat = new Stat();
@@ -66,6 +68,7 @@ export class NameChanges {
     this.#doubts = options.doubts;
     this.#links = options.links;
     this.#problem = options.problem;
+    this.#starved = options.starved;
     this.#enter = options.enter;
     this.#compare = options.compare;
   }
@@ -152,6 +155,7 @@ export class NameChanges {
     const parentFd = this.#root.fds.open(parent);
     const fd =
       parentFd < 0 ? parentFd : openat(parentFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
+    if (isStarved(fd)) this.#starved();
     if (fd < 0) return;
     close(fd);
     // RACE: if it may not be read any more, it is an entry like a file again.

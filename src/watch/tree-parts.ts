@@ -27,4 +27,6 @@ export interface TreeParts {
   readonly doubts: Doubts;
   readonly links: FollowedLinks;
   readonly problem: ReportProblem;
+  /** No descriptor was left to look at something: everything is compared when there is one. */
+  readonly starved: () => void;
 }

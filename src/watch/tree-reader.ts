@@ -4,13 +4,13 @@
 import { FamError } from '../core/errors.ts';
 import type { ByteString, Name } from '../core/name.ts';
 import { under } from '../core/under.ts';
-import { EACCES, EMFILE, SEEK_SET } from '../kernel/constants.ts';
+import { EACCES, SEEK_SET } from '../kernel/constants.ts';
 import { lseek } from '../kernel/content-calls.ts';
 import { nameOf, readDirectory, readRawDirectory } from '../kernel/directory.ts';
 import { close } from '../kernel/entry-calls.ts';
 import { Hint } from '../kernel/event-source.ts';
 import { Stat, statx } from '../kernel/stat.ts';
-import { SysError } from '../kernel/sys-error.ts';
+import { isStarved, SysError } from '../kernel/sys-error.ts';
 import { countDirectories, isWatchLimit, watchLimitAdvice } from '../kernel/watch-limit.ts';
 import { goneErrnos } from './directory-fds.ts';
 import type { Doubts } from './doubts.ts';
@@ -50,6 +50,7 @@ export class TreeReader {
   readonly #doubts: Doubts;
   readonly #links: FollowedLinks;
   readonly #problem: ReportProblem;
+  readonly #starved: () => void;
   readonly #names: NameChanges;
   readonly #stat = new Stat();
   readonly #packer = new EntryPacker();
@@ -68,6 +69,7 @@ export class TreeReader {
     this.#doubts = parts.doubts;
     this.#links = parts.links;
     this.#problem = parts.problem;
+    this.#starved = parts.starved;
     this.#names = names;
   }
 
@@ -270,9 +272,10 @@ export class TreeReader {
     const fd = this.#isFirst ? this.#root.fds.openOnce(directory) : this.#root.fds.open(directory);
     if (fd < 0) {
       const { parent, name } = directory;
-      if (parent === undefined || name === '') this.#root.isGone = true;
+      if (isStarved(fd)) this.#refuse(directory, fd);
+      else if (parent === undefined || name === '') this.#root.isGone = true;
       else if (goneErrnos.has(fd)) this.#doubts.add(parent, name, 0, 0);
-      if (!goneErrnos.has(fd)) this.#refuse(directory, fd);
+      if (!goneErrnos.has(fd) && !isStarved(fd)) this.#refuse(directory, fd);
       return undefined;
     }
     try {
@@ -295,7 +298,11 @@ export class TreeReader {
 
   /** A directory that cannot be listed is an entry like a file. */
   #refuse(directory: Directory, result: number): void {
-    if (-result === EMFILE) throw new SysError(result, 'open', under(this.#path, directory.path));
+    if (isStarved(result)) {
+      if (this.#isFirst) throw new SysError(result, 'open', under(this.#path, directory.path));
+      this.#starved();
+      return;
+    }
     this.#problem(directory.path, result);
     const { parent, name } = directory;
     if (parent === undefined || name === '' || -result !== EACCES) return;

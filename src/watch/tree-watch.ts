@@ -7,7 +7,7 @@
 import { FamError } from '../core/errors.ts';
 import type { ByteString, Name } from '../core/name.ts';
 import { below, under } from '../core/under.ts';
-import { AT_FDCWD, O_DIRECTORY, O_PATH } from '../kernel/constants.ts';
+import { AT_FDCWD, EMFILE, O_DIRECTORY, O_PATH } from '../kernel/constants.ts';
 import { close, openat } from '../kernel/entry-calls.ts';
 import {
   type DirectoryTag,
@@ -18,7 +18,7 @@ import {
 } from '../kernel/event-source.ts';
 import type { OpenedEventSource } from '../kernel/open-event-source.ts';
 import { Stat, statx } from '../kernel/stat.ts';
-import { errnoName } from '../kernel/sys-error.ts';
+import { errnoName, isStarved } from '../kernel/sys-error.ts';
 import { watchLimitAdvice } from '../kernel/watch-limit.ts';
 import { Doubts } from './doubts.ts';
 import { identityOf } from './entry-code.ts';
@@ -30,6 +30,7 @@ import { NameChanges } from './name-changes.ts';
 import type { Outbox } from './outbox.ts';
 import { Settling } from './settling.ts';
 import { type Directory, Shadow } from './shadow.ts';
+import { Starvation } from './starvation.ts';
 import { Teller } from './teller.ts';
 import type { TreeParts } from './tree-parts.ts';
 import { TreeReader } from './tree-reader.ts';
@@ -67,6 +68,7 @@ export class TreeWatch implements Disposable {
   readonly #links: FollowedLinks;
   readonly #settling: Settling;
   readonly #doubts = new Doubts();
+  readonly #starvation = new Starvation();
   readonly #teller: Teller;
   readonly #names: NameChanges;
   readonly #reader: TreeReader;
@@ -103,6 +105,7 @@ export class TreeWatch implements Disposable {
       doubts: this.#doubts,
       links: this.#links,
       problem: (relative, errno) => options.onProblem(under(path, relative), errnoName(errno)),
+      starved: () => this.#starved(),
     };
     // A name that appears may be a directory, and a directory that is read is full of names.
     this.#names = new NameChanges({
@@ -123,9 +126,11 @@ export class TreeWatch implements Disposable {
     return [this.#root.eventFds, this.#links.fds];
   }
 
-  /** Nothing that was read is still to be told: no half of a move, no name in doubt. */
+  /** Nothing that was read is still to be told: no half of a move, no name in doubt or for which no descriptor was left. */
   get isQuiet(): boolean {
-    return this.#doubts.isEmpty && this.#root.pendingUntil === undefined;
+    return (
+      this.#doubts.isEmpty && this.#root.pendingUntil === undefined && this.#starvation.deadline === undefined
+    );
   }
 
   /** When `turn` should be called though nothing is readable, in ms of `performance.now()`. */
@@ -135,6 +140,7 @@ export class TreeWatch implements Disposable {
       this.#root.pendingUntil ?? Infinity,
       this.#links.pendingUntil ?? Infinity,
       this.#doubts.deadline ?? Infinity,
+      this.#starvation.deadline ?? Infinity,
       this.shadow.hasOpened ? this.#lastTurn + packAfterMs : Infinity,
     );
     return at === Infinity ? undefined : at;
@@ -209,9 +215,14 @@ export class TreeWatch implements Disposable {
     }
     this.#root.noteDrained();
     this.shadow.index();
-    this.#doubts.verify(now, (directory, name, hints, pid) =>
-      this.#names.look(directory, name, hints, pid, true),
+    this.#doubts.verify(
+      now,
+      (directory, name, hints, pid) => this.#names.look(directory, name, hints, pid, true),
+      (directory) => {
+        if (isStarved(this.#root.fds.open(directory))) this.#starved();
+      },
     );
+    this.#recover(now);
     this.#lookAtMounts();
     this.#root.fds.release();
     return this.#root.hasDrained;
@@ -220,6 +231,26 @@ export class TreeWatch implements Disposable {
   /** The thread has slept until now: nothing had happened before. */
   woke(): void {
     this.#root.noteDrained();
+  }
+
+  // --- no descriptor left ---
+
+  #starved(): void {
+    if (this.#starvation.begin(performance.now())) this.#options.onProblem(this.path, errnoName(EMFILE));
+  }
+
+  /** Compares everything, as after an overflow, when there are descriptors for it. */
+  #recover(now: number): void {
+    const due = this.#starvation.deadline;
+    if (due === undefined || due > now) return;
+    this.#root.fds.release();
+    if (!haveSpareDescriptors()) {
+      this.#starvation.postpone(now);
+      return;
+    }
+    this.#starvation.end(now);
+    if (this.#root.isGone) this.#lookAtRoot();
+    if (this.shadow.isRootPresent) this.#rescan(this.shadow.root, 'overflow', this.#starvation.lostSince);
   }
 
   // --- the root ---
@@ -242,6 +273,11 @@ export class TreeWatch implements Disposable {
     const { shadow } = this;
     const path = this.#options.followSymlinks || !shadow.isRootPresent ? this.path : this.#root.fds.rootPath;
     let fd = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY);
+    if (isStarved(fd)) {
+      this.#root.isGone = true;
+      this.#starved();
+      return;
+    }
     if (fd < 0) {
       // RACE: it may come back between the look and the watch; so watch its way, then look again.
       this.#links.followRoot(true);
@@ -391,4 +427,14 @@ export class TreeWatch implements Disposable {
     this.#teller.tell({ type: 'rescan', path: directory.path, kind: 'directory', why });
     this.#reader.compare(directory, since);
   }
+}
+
+/** For one directory after the other, each with the one that holds it. */
+const spareDescriptors = 4;
+
+function haveSpareDescriptors(): boolean {
+  const fds: number[] = [];
+  while (fds.length < spareDescriptors && (fds.at(-1) ?? 0) >= 0) fds.push(openat(AT_FDCWD, '/', O_PATH));
+  for (const fd of fds) if (fd >= 0) close(fd);
+  return (fds.at(-1) ?? -1) >= 0;
 }

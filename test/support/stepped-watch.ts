@@ -55,6 +55,12 @@ export class SteppedWatch {
     for (const line of wanted) this.#turnUntil(`"${line}"`, () => this.lines.includes(line));
   }
 
+  /** Turns for so long, whatever is told. */
+  turnFor(ms: number): void {
+    const end = performance.now() + ms;
+    this.#turnUntil('the time', () => performance.now() >= end);
+  }
+
   /** Turns until nothing is left to be told of what has happened. */
   settle(): void {
     const tree = this.#tree;
@@ -76,7 +82,10 @@ export class SteppedWatch {
       if (now > deadline)
         throw new Error(`not within ${deadlineMs} ms: ${what}; told:\n${this.lines.join('\n')}`);
       if (!more && what !== 'quiet')
-        poll(tree.fdLists.flat(), Math.max(0, Math.min(deadline, tree.deadline ?? Infinity) - now));
+        poll(
+          tree.fdLists.flat(),
+          Math.max(0, Math.min(deadline, tree.deadline ?? Infinity, now + 100) - now),
+        );
     }
   }
 }
