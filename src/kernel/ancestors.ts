@@ -2,20 +2,9 @@
 // By inotify(7) for both monitors: it tells of a directory's own move alone, however busy the directory is, on every file system.
 
 import type { ByteString } from '../core/name.ts';
-import {
-  EACCES,
-  IN_CLOEXEC,
-  IN_DONT_FOLLOW,
-  IN_MASK_ADD,
-  IN_MOVE_SELF,
-  IN_MOVED_FROM,
-  IN_NONBLOCK,
-  IN_ONLYDIR,
-} from './constants.ts';
-import { close } from './entry-calls.ts';
-import { addressOf, syscall1, syscall2, syscall3 } from './ffi.ts';
-import { first } from './scratch.ts';
-import { nr } from './syscall-numbers.ts';
+import { EACCES, IN_DONT_FOLLOW, IN_MASK_ADD, IN_MOVE_SELF, IN_MOVED_FROM, IN_ONLYDIR } from './constants.ts';
+import { addressOf } from './ffi.ts';
+import { type InotifyInstance, inotifyInit, OwnInstance } from './inotify-instance.ts';
 
 /** With IN_MASK_ADD: the instance may watch the directory for other reasons too. */
 const always = IN_ONLYDIR | IN_DONT_FOLLOW | IN_MASK_ADD;
@@ -24,10 +13,10 @@ const bufferBytes = 4096;
 
 /** Watches in an inotify instance that stays the caller's. */
 export class Ancestors {
-  readonly #instance: number;
+  readonly #instance: InotifyInstance;
   #watches: ReadonlySet<number> = new Set();
 
-  constructor(instance: number) {
+  constructor(instance: InotifyInstance) {
     this.#instance = instance;
   }
 
@@ -38,8 +27,7 @@ export class Ancestors {
       const watch = this.#watch(path.slice(0, end));
       if (watch >= 0) watches.add(watch);
     }
-    for (const former of this.#watches)
-      if (!watches.has(former)) syscall2(nr.inotifyRmWatch, this.#instance, former);
+    for (const former of this.#watches) if (!watches.has(former)) this.#instance.remove(former);
     this.#watches = watches;
   }
 
@@ -53,15 +41,10 @@ export class Ancestors {
   }
 
   #watch(directory: ByteString): number {
-    const watch = this.#add(directory, IN_MOVE_SELF | always);
+    const watch = this.#instance.add(directory, IN_MOVE_SELF | always);
     if (watch !== -EACCES) return watch;
     // Not ours to read: then the names in the one above it, which may be.
-    return this.#add(directory.slice(0, directory.lastIndexOf('/')) || '/', IN_MOVED_FROM | always);
-  }
-
-  #add(directory: ByteString, mask: number): number {
-    const bad = first.set(directory);
-    return bad < 0 ? bad : syscall3(nr.inotifyAddWatch, this.#instance, first.address, mask);
+    return this.#instance.add(directory.slice(0, directory.lastIndexOf('/')) || '/', IN_MOVED_FROM | always);
   }
 }
 
@@ -69,16 +52,17 @@ export class Ancestors {
 export class AncestorWatch {
   /** Readable when one of them may have moved. None where nothing can move, or all inotify instances are in use. */
   readonly fds: readonly number[];
+  readonly #instance: InotifyInstance | undefined;
   readonly #ancestors: Ancestors | undefined;
   readonly #buffer = new Uint8Array(new ArrayBuffer(bufferBytes));
   readonly #address = addressOf(this.#buffer);
-  #closed = false;
 
   constructor(path: ByteString) {
     const isBelowAny = path.lastIndexOf('/') > 0;
-    const instance = isBelowAny ? syscall1(nr.inotifyInit1, IN_NONBLOCK | IN_CLOEXEC) : -1;
-    this.fds = instance < 0 ? [] : [instance];
-    this.#ancestors = instance < 0 ? undefined : new Ancestors(instance);
+    const fd = isBelowAny ? inotifyInit() : -1;
+    this.#instance = fd < 0 ? undefined : new OwnInstance(fd);
+    this.fds = fd < 0 ? [] : [fd];
+    this.#ancestors = this.#instance && new Ancestors(this.#instance);
   }
 
   place(path: ByteString): void {
@@ -88,13 +72,11 @@ export class AncestorWatch {
   /** True when one may have moved since it was last asked. */
   hasMoved(): boolean {
     let hasMoved = false;
-    for (const fd of this.fds) while (syscall3(nr.read, fd, this.#address, bufferBytes) > 0) hasMoved = true;
+    while ((this.#instance?.read(this.#buffer, this.#address) ?? 0) > 0) hasMoved = true;
     return hasMoved;
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    for (const fd of this.fds) close(fd);
+    this.#instance?.close();
   }
 }

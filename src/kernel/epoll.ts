@@ -33,7 +33,8 @@ export class Epoll implements Disposable {
 
   /** Removes all but these, which are to be added again: one that was closed has left the set, and another may bear its number since. */
   retain(fds: readonly number[]): void {
-    for (const fd of this.#members) if (!fds.includes(fd)) this.remove(fd);
+    const kept = new Set(fds);
+    for (const fd of this.#members) if (!kept.has(fd)) this.remove(fd);
   }
 
   /** Adding a member again does nothing. */

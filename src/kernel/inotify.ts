@@ -1,17 +1,15 @@
 // Kernel events by one watch for each directory (inotify(7)): for users without privilege, and for file systems
 // that have no file handles.
 
-import { asName, type ByteString, type Name } from '../core/name.ts';
+import { asName, type Name } from '../core/name.ts';
 import { Ancestors } from './ancestors.ts';
 import {
   EAGAIN,
   ENOSPC,
-  IN_CLOEXEC,
   IN_DONT_FOLLOW,
   IN_MASK_ADD,
   IN_MOVE_SELF,
   IN_MOVED_FROM,
-  IN_NONBLOCK,
   IN_ONLYDIR,
 } from './constants.ts';
 import { close, procPath } from './entry-calls.ts';
@@ -25,7 +23,8 @@ import {
   type NameOf,
   type RenameEvent,
 } from './event-source.ts';
-import { addressOf, syscall1, syscall2, syscall3 } from './ffi.ts';
+import { addressOf } from './ffi.ts';
+import { type InotifyInstance, ownInstance } from './inotify-instance.ts';
 import {
   hintsOf,
   IN_ATTRIB,
@@ -41,12 +40,9 @@ import {
   IN_UNMOUNT,
 } from './inotify-mask.ts';
 import { Places } from './places.ts';
-import { fionread } from './poll.ts';
 import { type RootGone, RootWatch } from './root-watch.ts';
-import { first } from './scratch.ts';
 import { fstat, Stat, statx } from './stat.ts';
 import { check, SysError } from './sys-error.ts';
-import { nr } from './syscall-numbers.ts';
 import { addingWatch } from './watch-limit.ts';
 
 /** Without IN_EXCL_UNLINK: what is written through a descriptor whose name is gone may show under another name. */
@@ -77,6 +73,12 @@ const largestEventBytes = 16 + 256;
 /** The two halves of a rename enter the queue one right after the other; longer than this the second one is not coming. */
 const moveGraceMs = 5;
 
+/** One for all sources of the thread: nothing is kept in it between two reads. */
+const buffer = Buffer.from(new ArrayBuffer(bufferBytes));
+const words = new Uint32Array(buffer.buffer);
+const signedWords = new Int32Array(buffer.buffer);
+const address = addressOf(buffer);
+
 interface WatchedFile {
   readonly tag: FileTag;
   readonly dev: number;
@@ -96,7 +98,7 @@ export class InotifySource implements EventSource {
   readonly monitor = 'inotify';
   readonly fds: readonly number[];
 
-  readonly #instance: number;
+  readonly #instance: InotifyInstance;
   readonly #root: RootWatch | undefined;
   readonly #ancestors: Ancestors;
   #parentWatch = -1;
@@ -111,35 +113,32 @@ export class InotifySource implements EventSource {
   readonly #files = new Map<number, WatchedFile>();
   readonly #fileWatches = new Map<FileTag, number>();
   readonly #stat = new Stat();
-  readonly #buffer = Buffer.from(new ArrayBuffer(bufferBytes));
-  readonly #words = new Uint32Array(this.#buffer.buffer);
-  readonly #signedWords = new Int32Array(this.#buffer.buffer);
-  readonly #address = addressOf(this.#buffer);
   #held: HeldMove[] = [];
   #heldUntil: number | undefined;
   #isDrained = false;
   #closed = false;
 
   /**
-   * Makes the instance; nothing is watched but the root's own fate. Throws a SysError.
+   * Nothing is watched but the root's own fate. Throws a SysError.
    * @param rootFd undefined: somebody else watches over the root, and over what is mounted below it
    * @param nameOf for `addFile`
+   * @param instance is closed with the source
    */
-  constructor(rootFd: number | undefined, nameOf?: NameOf) {
+  constructor(rootFd: number | undefined, nameOf?: NameOf, instance: InotifyInstance = ownInstance()) {
     this.#nameOf = nameOf;
-    this.#instance = check(syscall1(nr.inotifyInit1, IN_NONBLOCK | IN_CLOEXEC), 'inotify_init');
+    this.#instance = instance;
     this.#ancestors = new Ancestors(this.#instance);
     if (rootFd === undefined) {
-      this.fds = [this.#instance];
+      this.fds = [instance.fd];
       return;
     }
     try {
       this.#root = new RootWatch(rootFd);
     } catch (error) {
-      close(this.#instance);
+      instance.close();
       throw error;
     }
-    this.fds = [this.#instance, this.#root.mounts.fd];
+    this.fds = [instance.fd, this.#root.mounts.fd];
     try {
       this.#rootWatch = this.#watch(rootFd, wanted);
       check(this.#watchWay(this.#root), addingWatch, this.#root.path);
@@ -150,7 +149,7 @@ export class InotifySource implements EventSource {
   }
 
   get pendingUntil(): number | undefined {
-    return this.#heldUntil;
+    return this.#instance.hasWaiting ? 0 : this.#heldUntil;
   }
 
   add(fd: number, tag: DirectoryTag): void {
@@ -188,7 +187,7 @@ export class InotifySource implements EventSource {
     const isFull = former === undefined && this.#files.size >= maxFiles;
     if (this.#nameOf === undefined || isFull || statx(dirfd, name, this.#stat) < 0) return false;
     const path = `${procPath(dirfd)}/${name}`;
-    const watch = this.#watchAt(path, wantedOfFile);
+    const watch = this.#instance.add(path, wantedOfFile);
     if (watch === -ENOSPC) throw new SysError(watch, addingWatch, path);
     if (watch < 0 || this.#tags.has(watch)) return false;
     if (former !== undefined && former !== watch) this.removeFile(tag);
@@ -203,7 +202,7 @@ export class InotifySource implements EventSource {
     if (watch === undefined) return;
     this.#fileWatches.delete(tag);
     this.#files.delete(watch);
-    syscall2(nr.inotifyRmWatch, this.#instance, watch);
+    this.#instance.remove(watch);
   }
 
   get isDrained(): boolean {
@@ -218,7 +217,7 @@ export class InotifySource implements EventSource {
     let hasRead = false;
     this.#isDrained = false;
     while (events.length < maxEvents && !this.#isDrained) {
-      const length = syscall3(nr.read, this.#instance, this.#address, bufferBytes);
+      const length = this.#instance.read(buffer, address);
       this.#isDrained = length < bufferBytes - largestEventBytes;
       if (length === -EAGAIN) break;
       check(length, 'read events');
@@ -238,13 +237,13 @@ export class InotifySource implements EventSource {
   }
 
   queued(): number {
-    return check(fionread(this.#instance), 'FIONREAD');
+    return this.#instance.queued();
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    close(this.#instance);
+    this.#instance.close();
     this.#root?.close();
     this.#tags.clear();
     this.#watches.clear();
@@ -264,7 +263,7 @@ export class InotifySource implements EventSource {
     const parent = root.openParent();
     this.#parentWatch = -1;
     if (parent === undefined) return 0;
-    const watch = this.#watchAt(procPath(parent), wantedOfParent);
+    const watch = this.#instance.add(procPath(parent), wantedOfParent);
     close(parent);
     if (watch >= 0) this.#parentWatch = watch;
     return Math.min(watch, 0);
@@ -280,32 +279,26 @@ export class InotifySource implements EventSource {
   }
 
   #watch(fd: number, mask: number): number {
-    const watch = this.#watchAt(procPath(fd), mask);
+    const watch = this.#instance.add(procPath(fd), mask);
     if (watch < 0) throw new SysError(watch, addingWatch, procPath(fd));
     return watch;
-  }
-
-  /** The watch, or -errno. */
-  #watchAt(path: ByteString, mask: number): number {
-    const bad = first.set(path);
-    return bad < 0 ? bad : syscall3(nr.inotifyAddWatch, this.#instance, first.address, mask);
   }
 
   #unwatch(watch: number): void {
     this.#tags.delete(watch);
     // The root is watched for its own sake as long as we live, and so are those that lead to it.
     const isOfRoot = watch === this.#rootWatch || watch === this.#parentWatch || this.#ancestors.has(watch);
-    if (!isOfRoot) syscall2(nr.inotifyRmWatch, this.#instance, watch);
+    if (!isOfRoot) this.#instance.remove(watch);
   }
 
   /** struct inotify_event: s32 watch, u32 mask, u32 cookie, u32 length, name padded with NULs. */
   #decode(length: number, held: HeldMove[], events: KernelEvent[]): void {
     for (let at = 0; at < length; ) {
       const word = at >>> 2;
-      const watch = this.#signedWords[word] ?? -1;
-      const mask = this.#words[word + 1] ?? 0;
-      const cookie = this.#words[word + 2] ?? 0;
-      const nameBytes = this.#words[word + 3] ?? 0;
+      const watch = signedWords[word] ?? -1;
+      const mask = words[word + 1] ?? 0;
+      const cookie = words[word + 2] ?? 0;
+      const nameBytes = words[word + 3] ?? 0;
       if (this.#ancestors.isTouched(watch, mask)) this.#rootTouched ??= 'moved';
       if ((mask & IN_Q_OVERFLOW) !== 0) events.push({ type: 'overflow' });
       else {
@@ -384,8 +377,8 @@ export class InotifySource implements EventSource {
 
   #nameAt(start: number): string {
     let end = start;
-    while (this.#buffer[end] !== 0) end++;
-    return this.#buffer.toString('latin1', start, end);
+    while (buffer[end] !== 0) end++;
+    return buffer.toString('latin1', start, end);
   }
 }
 

@@ -2,14 +2,12 @@
 // be in the tree, so the file itself is watched: by inotify(7), whichever monitor serves the tree.
 
 import type { ByteString } from '../core/name.ts';
-import { AT_FDCWD, IN_CLOEXEC, IN_DONT_FOLLOW, IN_NONBLOCK } from './constants.ts';
-import { close } from './entry-calls.ts';
-import { addressOf, syscall1, syscall2, syscall3 } from './ffi.ts';
+import { AT_FDCWD, IN_DONT_FOLLOW } from './constants.ts';
+import { addressOf } from './ffi.ts';
+import { type InotifyInstance, inotifyInit, OwnInstance } from './inotify-instance.ts';
 import { hintsOf, IN_ATTRIB, IN_CLOSE_WRITE, IN_MODIFY, IN_Q_OVERFLOW } from './inotify-mask.ts';
 import { type Mount, readMounts } from './mounts.ts';
-import { first } from './scratch.ts';
 import { Stat, statx } from './stat.ts';
-import { nr } from './syscall-numbers.ts';
 
 const wanted = IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE;
 const largestRead = 16 * 1024;
@@ -19,15 +17,15 @@ const anything = hintsOf(wanted);
 
 /** For one thread. `close` is idempotent. */
 export class MountedFiles {
-  /** Made with the first one, which most trees have none of; -1: there is none. */
-  #instance = -1;
+  /** Made with the first one, which most trees have none of. */
+  #instance: InotifyInstance | undefined;
   readonly #onOpened: (fd: number) => void;
   /** By mount: where it is, and its watch, -1 for what is neither written to nor watched (a device, a socket). */
   readonly #files = new Map<number, { point: ByteString; readonly watch: number }>();
   readonly #stat = new Stat();
   readonly #buffer = new Uint32Array(new ArrayBuffer(largestRead));
+  readonly #bytes = new Uint8Array(this.#buffer.buffer);
   readonly #address = addressOf(this.#buffer);
-  #isClosed = false;
 
   /** @param onOpened has the descriptor polled that is readable when `read` has something to tell */
   constructor(onOpened: (fd: number) => void) {
@@ -51,17 +49,17 @@ export class MountedFiles {
     if (file === undefined) return false;
     this.#files.delete(id);
     const isElsewhere = [...this.#files.values()].some(({ watch }) => watch === file.watch);
-    if (file.watch >= 0 && !isElsewhere) syscall2(nr.inotifyRmWatch, this.#instance, file.watch);
+    if (file.watch >= 0 && !isElsewhere) this.#instance?.remove(file.watch);
     return true;
   }
 
   /** Calls `tell` for each file that something has happened to since, with where it is by now. */
   read(tell: (point: ByteString, hints: number) => void): void {
-    if (this.#files.size === 0) return;
+    if (this.#instance === undefined || this.#files.size === 0) return;
     const hints = new Map<number, number>();
     let hasOverflowed = false;
     for (;;) {
-      const length = syscall3(nr.read, this.#instance, this.#address, largestRead);
+      const length = this.#instance.read(this.#bytes, this.#address);
       if (length <= 0) break;
       for (let at = 0; at < length >>> 2; at += 4 + ((this.#buffer[at + 3] ?? 0) >>> 2)) {
         const mask = this.#buffer[at + 1] ?? 0;
@@ -86,20 +84,17 @@ export class MountedFiles {
 
   /** -1 where it cannot be had. */
   #watch(point: ByteString): number {
-    if (this.#instance < 0) {
-      this.#instance = syscall1(nr.inotifyInit1, IN_NONBLOCK | IN_CLOEXEC);
-      if (this.#instance < 0) return -1;
-      this.#onOpened(this.#instance);
+    if (this.#instance === undefined) {
+      const fd = inotifyInit();
+      if (fd < 0) return -1;
+      this.#instance = new OwnInstance(fd);
+      this.#onOpened(fd);
     }
-    const bad = first.set(point);
-    if (bad < 0) return -1;
-    return Math.max(-1, syscall3(nr.inotifyAddWatch, this.#instance, first.address, wanted | IN_DONT_FOLLOW));
+    return Math.max(-1, this.#instance.add(point, wanted | IN_DONT_FOLLOW));
   }
 
   close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
     this.#files.clear();
-    if (this.#instance >= 0) close(this.#instance);
+    this.#instance?.close();
   }
 }

@@ -21,9 +21,11 @@ import type { EventSource, NameOf } from './event-source.ts';
 import { FanotifySource } from './fanotify.ts';
 import { describeFileSystem } from './file-system.ts';
 import { InotifySource } from './inotify.ts';
+import { ownInstance, shareInstance } from './inotify-instance.ts';
 import { MixedSource } from './mixed-source.ts';
 import { pathOf } from './mounts.ts';
-import { check, SysError } from './sys-error.ts';
+import { check, isStarved, SysError } from './sys-error.ts';
+import { instanceLimitAdvice } from './watch-limit.ts';
 
 export interface OpenEventSourceOptions {
   /** The tree's root: a path, or a descriptor (O_PATH suffices) that stays the caller's. */
@@ -33,6 +35,11 @@ export interface OpenEventSourceOptions {
    * inotify in either case.
    */
   readonly monitor?: 'fanotify' | 'inotify';
+  /**
+   * With inotify: one instance for all sources of this thread that share it. Not for one that is read seldom, or that has much to tell:
+   * their queue is the same.
+   */
+  readonly sharesInstance?: boolean;
   /** Processes whose doings are left out (fanotify only: inotify does not say who). May change while events flow. */
   readonly ownPids?: ReadonlySet<number>;
   /** For what the kernel tells of an inode alone (`FanotifyOptions`), and for `addFile`. */
@@ -56,10 +63,11 @@ export function openEventSource(options: OpenEventSourceOptions): OpenedEventSou
   }
 }
 
-function openAt(rootFd: number, { monitor, ownPids, nameOf }: OpenEventSourceOptions): OpenedEventSource {
+function openAt(rootFd: number, options: OpenEventSourceOptions): OpenedEventSource {
+  const { monitor, ownPids, nameOf, sharesInstance = false } = options;
   const { type } = describeFileSystem(rootFd);
   if (monitor === 'inotify')
-    return { source: openInotify(rootFd, nameOf), reason: 'inotify, as it was asked for' };
+    return { source: openInotify(rootFd, nameOf, sharesInstance), reason: 'inotify, as it was asked for' };
   try {
     const fanotify = new FanotifySource(rootFd, {
       ...(ownPids && { ownPids }),
@@ -75,13 +83,16 @@ function openAt(rootFd: number, { monitor, ownPids, nameOf }: OpenEventSourceOpt
     if (monitor === 'fanotify') {
       throw new FamError('MONITOR_UNAVAILABLE', `fanotify was asked for, but ${why}`, { cause: error });
     }
-    return { source: openInotify(rootFd, nameOf), reason: `inotify, one watch a directory, because ${why}` };
+    return {
+      source: openInotify(rootFd, nameOf, sharesInstance),
+      reason: `inotify, one watch a directory, because ${why}`,
+    };
   }
 }
 
-function openInotify(rootFd: number, nameOf: NameOf | undefined): InotifySource {
+function openInotify(rootFd: number, nameOf: NameOf | undefined, sharesInstance: boolean): InotifySource {
   try {
-    return new InotifySource(rootFd, nameOf);
+    return new InotifySource(rootFd, nameOf, sharesInstance ? shareInstance() : ownInstance());
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
     if (error.errno === EACCES) {
@@ -128,8 +139,16 @@ function whyNotFanotify(error: SysError, type: string): string {
   }
 }
 
+function hasDescriptorLeft(): boolean {
+  const fd = openat(AT_FDCWD, '/', O_PATH);
+  if (fd >= 0) close(fd);
+  return fd >= 0;
+}
+
 function whyNotInotify(error: SysError): string {
-  if (error.errno === EMFILE) return 'all instances are in use: raise fs.inotify.max_user_instances';
+  if (error.errno === EMFILE && error.action === 'inotify_init' && hasDescriptorLeft())
+    return instanceLimitAdvice();
+  if (isStarved(-error.errno)) return 'no descriptor is left: raise the limit of open files (`ulimit -n`)';
   if (error.errno === ENOSPC) return 'all watches are in use: raise fs.inotify.max_user_watches';
   if (error.errno === ENOSYS) return 'this kernel was built without it';
   return `${error.action} ${displayBytes(error.path)} failed with ${error.code}`;

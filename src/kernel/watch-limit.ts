@@ -28,6 +28,15 @@ function valueAt(path: string): number {
   }
 }
 
+/** What to do when no further instance can be had: for the log. */
+export function instanceLimitAdvice(): string {
+  const limit = valueAt('/proc/sys/fs/inotify/max_user_instances');
+  return (
+    `the limit of ${limit} inotify instances (of all programs of this user) is reached, and one more is needed: ` +
+    `\`sysctl fs.inotify.max_user_instances=${limit * 2}\` (kept by a line in /etc/sysctl.d/60-fam.conf)`
+  );
+}
+
 /** How many directories one user may watch, all programs together. */
 export function watchLimit(): number {
   return lowest().limit;

@@ -6,6 +6,7 @@ import { AT_FDCWD, O_DIRECTORY, O_PATH } from '../kernel/constants.ts';
 import { close, openat, readlinkat } from '../kernel/entry-calls.ts';
 import { type DirectoryTag, Hint } from '../kernel/event-source.ts';
 import { InotifySource } from '../kernel/inotify.ts';
+import { shareInstance } from '../kernel/inotify-instance.ts';
 import { check } from '../kernel/sys-error.ts';
 
 /** As the kernel's own limit (path_resolution(7)). */
@@ -33,7 +34,7 @@ export class Route implements Disposable {
   constructor() {
     const fd = check(openat(AT_FDCWD, '/', O_PATH | O_DIRECTORY), 'open', '/');
     try {
-      this.#source = new InotifySource(fd);
+      this.#source = new InotifySource(fd, undefined, shareInstance());
     } finally {
       close(fd);
     }

@@ -92,7 +92,11 @@ export class Session implements Disposable {
       settleMs,
       followSymlinks,
       open: (fd) => {
-        const opened = openEventSource(monitor === undefined ? { root: fd } : { root: fd, monitor });
+        const opened = openEventSource({
+          root: fd,
+          sharesInstance: !recursive,
+          ...(monitor && { monitor }),
+        });
         if (this.#options.monitor !== undefined || recursive) return opened;
         return { ...opened, reason: 'inotify: no more than one directory' };
       },

@@ -15,9 +15,10 @@ import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
 import { FamError } from '../../src/core/errors.ts';
 import { asName } from '../../src/core/name.ts';
-import { Hint } from '../../src/kernel/event-source.ts';
+import { Hint, type NameOf } from '../../src/kernel/event-source.ts';
 import { FanotifySource } from '../../src/kernel/fanotify.ts';
 import { InotifySource } from '../../src/kernel/inotify.ts';
+import { shareInstance } from '../../src/kernel/inotify-instance.ts';
 import { openEventSource } from '../../src/kernel/open-event-source.ts';
 import {
   AT_FDCWD,
@@ -57,6 +58,31 @@ function testOn(types: readonly FileSystemType[], title: string, body: () => voi
 const burstFiles = (fileSystem: FileSystemType): number =>
   fileSystem === 'ext4' || fileSystem === 'tmpfs' ? 50_000 : 20_000;
 
+/** One that shares its instance with another, of the same directories, which is the first to read. */
+function besideNeighbour(fd: number, { nameOf }: { nameOf?: NameOf }): InotifySource {
+  const source = new InotifySource(fd, nameOf, shareInstance());
+  const neighbour = new InotifySource(fd, undefined, shareInstance());
+  const [add, remove] = [source.add.bind(source), source.remove.bind(source)];
+  const [read, close] = [source.read.bind(source), source.close.bind(source)];
+  source.add = (directory, tag) => {
+    neighbour.add(directory, tag);
+    add(directory, tag);
+  };
+  source.remove = (tag) => {
+    remove(tag);
+    if (tag % 2 === 0) neighbour.remove(tag);
+  };
+  source.read = (maxEvents) => {
+    neighbour.read();
+    return read(maxEvents);
+  };
+  source.close = () => {
+    close();
+    neighbour.close();
+  };
+  return source;
+}
+
 for (const fileSystem of fileSystemTypes) {
   const reason = whyNotMountable(fileSystem);
   describe.skipIf(reason !== undefined)(
@@ -93,6 +119,18 @@ for (const fileSystem of fileSystemTypes) {
             knowsPids: true,
             pairsRenames: false,
             unlimitedQueue: true,
+            burst: 20_000,
+          });
+        });
+      }
+      if (fileSystem === 'tmpfs') {
+        describe('inotify with a share of an instance', () => {
+          eventSourceContract({
+            fileSystem,
+            open: besideNeighbour,
+            knowsPids: false,
+            pairsRenames: true,
+            unlimitedQueue: false,
             burst: 20_000,
           });
         });
