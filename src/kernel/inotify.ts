@@ -108,7 +108,7 @@ export class InotifySource implements EventSource {
   /** Each watch's directory, by its first place. */
   readonly #tags = new Map<number, DirectoryTag>();
   readonly #watches = new Map<DirectoryTag, number>();
-  readonly #places = new Places();
+  readonly #places: Places;
   readonly #nameOf: NameOf | undefined;
   readonly #files = new Map<number, WatchedFile>();
   readonly #fileWatches = new Map<FileTag, number>();
@@ -130,6 +130,7 @@ export class InotifySource implements EventSource {
     this.#ancestors = new Ancestors(this.#instance);
     if (rootFd === undefined) {
       this.fds = [instance.fd];
+      this.#places = new Places();
       return;
     }
     try {
@@ -139,6 +140,7 @@ export class InotifySource implements EventSource {
       throw error;
     }
     this.fds = [instance.fd, this.#root.mounts.fd];
+    this.#places = new Places(this.#root.mountId);
     try {
       this.#rootWatch = this.#watch(rootFd, wanted);
       check(this.#watchWay(this.#root), addingWatch, this.#root.path);
@@ -154,19 +156,25 @@ export class InotifySource implements EventSource {
 
   add(fd: number, tag: DirectoryTag): void {
     const watch = this.#watch(fd, wanted);
-    const mountId = fstat(fd, this.#stat) < 0 ? 0 : this.#stat.mountId;
+    const known = this.#tags.get(watch);
     const former = this.#watches.get(tag);
+    // Where nothing is mounted below the root, all of it is on one mount: asking would be a thirtieth of what a first listing costs.
+    const isPlain = this.#root?.hasMountsBelow === false && (known === undefined || known === tag);
+    const mountId = isPlain ? this.#root.mountId : this.#mountOf(fd);
     if (former === watch) {
       this.#places.note(tag, mountId);
       return;
     }
     if (former !== undefined) this.#leave(tag, former);
     this.#watches.set(tag, watch);
-    const known = this.#tags.get(watch);
     if (known === undefined) this.#places.note(tag, mountId);
     else if (this.#places.join(known, tag, mountId)) return;
     else this.#watches.delete(known);
     this.#tags.set(watch, tag);
+  }
+
+  #mountOf(fd: number): number {
+    return fstat(fd, this.#stat) < 0 ? 0 : this.#stat.mountId;
   }
 
   remove(tag: DirectoryTag): void {

@@ -16,13 +16,18 @@ const none: readonly DirectoryTag[] = [];
  * shows a directory once: two tags with one mount are one place that was tagged anew.
  */
 export class Places {
-  /** The mount that the first directory was added on, as most are: those of it are not kept one by one. */
+  /** The mount that most are on: those of it are not kept one by one. */
   #home: number | undefined;
   readonly #mounts = new Map<DirectoryTag, number>();
   /** Of the first place: the others. */
   readonly #others = new Map<DirectoryTag, DirectoryTag[]>();
   /** Of each of the others: the first one. */
   readonly #firsts = new Map<DirectoryTag, DirectoryTag>();
+
+  /** @param home where it is known beforehand; default that of the first one */
+  constructor(home?: number) {
+    this.#home = home;
+  }
 
   /** Some directory has several. */
   get areAny(): boolean {

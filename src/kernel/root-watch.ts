@@ -24,6 +24,7 @@ export class RootWatch {
   readonly #root = new Stat();
   readonly #now = new Stat();
   readonly #files: MountedFiles;
+  #hasMountsBelow = false;
   #gone = false;
   #hasBegun = false;
 
@@ -37,6 +38,21 @@ export class RootWatch {
     this.#files = new MountedFiles((fd) => this.mounts.wakeBy(fd));
     for (const mount of this.mounts.all)
       if (below(this.path, mount.point) !== undefined) this.#files.add(mount);
+    this.#lookBelow();
+  }
+
+  /** The mount that the root is on. */
+  get mountId(): number {
+    return this.#root.mountId;
+  }
+
+  /** Something is mounted below the root, as far as `changes` has seen. */
+  get hasMountsBelow(): boolean {
+    return this.#hasMountsBelow;
+  }
+
+  #lookBelow(): void {
+    this.#hasMountsBelow = [...this.mounts.all].some(({ point }) => below(this.path, point) !== undefined);
   }
 
   /** The directory that holds the root's entry, or undefined where that entry cannot be moved: `/` and mount points. */
@@ -83,6 +99,7 @@ export class RootWatch {
     }
     const changes = this.mounts.changes();
     if (changes === undefined) return false;
+    this.#lookBelow();
     for (const mount of changes.unmounted) {
       if (mount.id === this.#root.mountId) this.gone('unmounted', events);
       const path = below(this.path, mount.point);

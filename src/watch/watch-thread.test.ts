@@ -1,6 +1,15 @@
 // A thread that cannot go on, as its watches see it. It runs what was built.
 
-import { closeSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { tempFolder } from '../../test/support/temp-folder.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
@@ -43,4 +52,28 @@ test('a watch thread that cannot go on tells each of its watches, and keeps noth
   await waitFor(() => descriptors('anon_inode:inotify').length === before.length, {
     describe: 'everything to be closed',
   });
+});
+
+test('a thousand files in a thousand folders are watched at once, by one watch each or one for all', async () => {
+  const top = tempFolder();
+  const paths = Array.from({ length: 1000 }, (_, i) => join(top, `${i}`, 'file'));
+  for (const path of paths) {
+    mkdirSync(dirname(path));
+    writeFileSync(path, '');
+  }
+  const instances = descriptors('anon_inode:inotify').length;
+  const some = [0, 500, 999].map((i) => paths[i] ?? '');
+  for (const watchers of [[watch(paths)], paths.map((path) => watch(path))]) {
+    const told = new Set<string>();
+    const ends = watchers.map((watcher) => watcher.listen(({ path }) => void told.add(path)));
+    await Promise.all(watchers.map(({ ready }) => ready));
+    expect(descriptors('anon_inode:inotify').length).toBe(instances + 1);
+    for (const path of some) appendFileSync(path, 'x');
+    await waitFor(() => some.every((path) => told.has(path)), {
+      describe: () => `those: ${[...told].join()}`,
+    });
+    expect(told.size).toBe(some.length);
+    await Promise.all(watchers.map((watcher) => watcher.close()));
+    await Promise.all(ends);
+  }
 });

@@ -1,8 +1,9 @@
 // The main thread's handle on a watch thread. Recursive watches have one each; the others share one.
 
-import { closeSync, writeSync } from 'node:fs';
+import { closeSync, statSync, writeSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { FamError } from '../core/errors.ts';
+import type { ByteString } from '../core/name.ts';
 import { startThread } from '../runtime/start-thread.ts';
 import type { FromWatchThread, ThreadOptions, ToWatchThread, WatchNumber } from './watch-messages.ts';
 
@@ -103,11 +104,23 @@ export class WatchThread {
 
 let shared: WatchThread | undefined;
 
-/** The thread for a new watch. */
+/**
+ * The thread for a new watch. A file is no tree, though nobody has said so: a program that watches a thousand of them, each for itself, has no
+ * room for a thread of 10 MB each. One look for each file here is less than a message to a thread; whatever it says is a matter of speed only.
+ */
 export function threadFor(options: ThreadOptions): WatchThread {
-  if (options.requests.some(({ recursive }) => recursive)) return new WatchThread(() => {});
+  if (options.requests.some(({ recursive, path }) => recursive && !isFile(path)))
+    return new WatchThread(() => {});
   shared ??= new WatchThread(() => {
     shared = undefined;
   });
   return shared;
+}
+
+function isFile(path: ByteString): boolean {
+  try {
+    return statSync(Buffer.from(path, 'latin1'), { throwIfNoEntry: false })?.isFile() === true;
+  } catch {
+    return false; // Not ours to see: the thread finds out what that means.
+  }
 }
