@@ -115,11 +115,21 @@ export class MountWatch implements Disposable {
   ) {
     this.#isOurs = isOurs;
     this.#uniqueIdOf = uniqueIdOf;
-    this.#woken = openMountinfo();
-    this.#asked = openMountinfo();
-    this.fd = check(syscall1(nr.epollCreate1, EPOLL_CLOEXEC), 'epoll_create');
-    this.#wakeBy(this.#woken, EPOLLPRI);
-    this.#mounts = index(readMountsFrom(this.#asked));
+    const opened: number[] = [];
+    const keep = (fd: number): number => {
+      opened.push(fd);
+      return fd;
+    };
+    try {
+      this.#woken = keep(openMountinfo());
+      this.#asked = keep(openMountinfo());
+      this.fd = keep(check(syscall1(nr.epollCreate1, EPOLL_CLOEXEC), 'epoll_create'));
+      this.#wakeBy(this.#woken, EPOLLPRI);
+      this.#mounts = index(readMountsFrom(this.#asked));
+    } catch (error) {
+      for (const fd of opened) close(fd);
+      throw error;
+    }
     this.#replaced();
   }
 

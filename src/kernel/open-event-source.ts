@@ -148,7 +148,8 @@ function hasDescriptorLeft(): boolean {
 function whyNotInotify(error: SysError): string {
   if (error.errno === EMFILE && error.action === 'inotify_init' && hasDescriptorLeft())
     return instanceLimitAdvice();
-  if (isStarved(-error.errno)) return 'no descriptor is left: raise the limit of open files (`ulimit -n`)';
+  if (isStarved(-error.errno))
+    return 'no descriptor is left, and each tree or folder takes three: raise the limit of open files (`ulimit -n`)';
   if (error.errno === ENOSPC) return 'all watches are in use: raise fs.inotify.max_user_watches';
   if (error.errno === ENOSYS) return 'this kernel was built without it';
   return `${error.action} ${displayBytes(error.path)} failed with ${error.code}`;

@@ -38,6 +38,7 @@ import {
   statx,
 } from '../../src/kernel/sys.ts';
 import { watchLimitAdvice } from '../../src/kernel/watch-limit.ts';
+import { withoutDescriptors } from '../support/without-descriptors.ts';
 import { eventSourceContract } from './event-source.ts';
 import { type FileSystemType, fileSystemTypes, whyNotMountable, withFileSystem } from './filesystems.ts';
 import { Listener } from './listener.ts';
@@ -177,6 +178,23 @@ describe('openEventSource', () => {
       });
     },
   );
+
+  test('says what is wanting where no descriptor is left', () => {
+    const root = openSync('.', 'r');
+    try {
+      for (const sharesInstance of [false, true]) {
+        const open = () => openEventSource({ root, monitor: 'inotify', sharesInstance });
+        expect(() => withoutDescriptors(open)).toThrow(/no descriptor is left.*ulimit -n/);
+        const before = readdirSync('/proc/self/fd').length;
+        for (const free of [1, 2, 3])
+          expect(() => withoutDescriptors(open, free)).toThrow(/no descriptor is left.*ulimit -n/);
+        expect(readdirSync('/proc/self/fd').length).toBe(before);
+        open().source.close();
+      }
+    } finally {
+      closeSync(root);
+    }
+  });
 
   test('falls back to inotify without privilege, and names what is missing', () => {
     const script = `
