@@ -3,7 +3,7 @@
 
 import { linkSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { bytesOfText } from '../../src/core/name.ts';
 import type { EventSource } from '../../src/kernel/event-source.ts';
 import { openEventSource } from '../../src/kernel/open-event-source.ts';
@@ -223,30 +223,28 @@ function meet({ source, home, user, draw, init, actions }: Meeting): void {
 }
 
 /** A tree and its replica; changes while fam is down; then a first contact beside the scan, while the user goes on. */
-function history(seed: number): void {
+function history(folder: string, seed: number): void {
   const random = randomFrom(seed);
   const draw: Draw = (below) => Math.floor(random() * below);
-  const folder = tempFolder('fam-first-contact', '/dev/shm');
-  const [root, replica, state] = ['source', 'replica', 'state'].map((name) => join(folder, name)) as [
-    string,
-    string,
-    string,
-  ];
+  const [root, replica, state] = [join(folder, 'source'), join(folder, 'replica'), join(folder, 'state')];
   for (const one of [root, replica, state]) mkdirSync(one);
   const user = new User(root, draw);
   user.act(12 + draw(20));
   const home = openHome(replica);
-  onTestFinished(() => home.close());
-  {
+  try {
+    {
+      using source = new Source(root, state);
+      while (source.step());
+      meet({ source, home, user, draw, init: true, actions: 0 });
+      user.act(3);
+    }
+    user.act(draw(8));
+    user.done.push('--- the second start');
     using source = new Source(root, state);
-    while (source.step());
-    meet({ source, home, user, draw, init: true, actions: 0 });
-    user.act(3);
+    meet({ source, home, user, draw, init: draw(2) === 0, actions: 10 + draw(20) });
+  } finally {
+    home.close();
   }
-  user.act(draw(8));
-  user.done.push('--- the second start');
-  using source = new Source(root, state);
-  meet({ source, home, user, draw, init: draw(2) === 0, actions: 10 + draw(20) });
   const differences = compareTrees(root, replica, { owner: true });
   expect(differences, [`seed ${seed}`, ...user.done].join('\n')).toEqual([]);
 }
@@ -257,5 +255,11 @@ const count = Number(process.env['FAM_FIRST_CONTACTS'] ?? 120);
 test('whatever moves during a first contact, and whenever, the replica is equal in the end', {
   timeout: 1000 * deadlineMs,
 }, () => {
-  for (let seed = first; seed < first + count; seed++) history(seed);
+  const folder = tempFolder('fam-first-contact', '/dev/shm');
+  for (let seed = first; seed < first + count; seed++) {
+    const own = join(folder, String(seed));
+    mkdirSync(own);
+    history(own, seed);
+    rmSync(own, { recursive: true });
+  }
 });
