@@ -1,4 +1,4 @@
-// What first contact has found at names whose content was still to come. When the content comes it gives way; when the source takes
+// What first contact has found at names whose content, or folder, was still to come. When that comes it gives way; when the source takes
 // such a name away before that, it has to go as well: nothing else remembers it.
 
 import type { InodeId } from '../core/attributes.ts';

@@ -327,7 +327,8 @@ export class Reconcile {
     // Ids mostly come in rising order: one above all that have been recorded needs no look.
     const known = id > this.#highestId ? undefined : records.store.inode(id);
     if (known !== undefined && attributes.kind === Kind.directory) {
-      // It was moved while the walk went on: the journal brings its new place.
+      // It was moved while the walk went on: the journal brings its new place, unless it has left that one, too.
+      if (isLocal && !isSameIdentity(known, this.#stat)) this.inTheWay.note(place);
       return 'done';
     }
     if (known !== undefined) {

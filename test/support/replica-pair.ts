@@ -271,7 +271,7 @@ export class ReplicaPair implements Disposable {
 
   close(): void {
     this.#recorder.close();
-    this.#contents.close(undefined);
+    this.#contents.closeAll();
     this.#ledger.close();
     this.#store.close();
     close(this.#rootFd);
