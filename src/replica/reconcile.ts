@@ -39,8 +39,9 @@ import type { InodeRecord, LocalIdentity } from '../tree/records.ts';
 import type { Contents, Extras, ListedEntry, Listing, Wants } from '../wire/messages.ts';
 import type { Applier } from './applier.ts';
 import { FormerInodes } from './former-inodes.ts';
-import { InTheWay } from './in-the-way.ts';
+import type { InTheWay } from './in-the-way.ts';
 import { discard } from './limbo.ts';
+import { leaveName } from './listed-before.ts';
 import { identityOf, isSameIdentity } from './local-identity.ts';
 import { afterKill } from './placer.ts';
 import { nowhere } from './records.ts';
@@ -59,6 +60,8 @@ interface OpenDirectory {
   readonly fd: number;
   /** Where it is made, until its last listing has been seen. */
   readonly isHidden: boolean;
+  /** It was listed before, and some of its names may be recorded. */
+  readonly isListedBefore: boolean;
   /** Local names that no listing has named yet. */
   readonly names: Set<Name>;
   readonly attributes: Attributes | undefined;
@@ -73,6 +76,8 @@ export interface ReconcileOptions {
   readonly isDoubtful: boolean;
   /** This root was the main before the source: names that the source has lost since go to the trash. */
   readonly wasMain: boolean;
+  /** What is found at names whose content, or folder, is still to come. */
+  readonly inTheWay: InTheWay;
   readonly problem: (problem: Problem) => void;
 }
 
@@ -81,8 +86,6 @@ export class Reconcile {
   readonly #options: ReconcileOptions;
   readonly #missing = new Map<InodeId, Attributes['xattrs']>();
   readonly #wanted = new Map<InodeId, Place[]>();
-  /** ... and what is there until it comes. */
-  readonly inTheWay = new InTheWay();
   readonly #touched = new Set<InodeId>();
   readonly #stat = new Stat();
   readonly #opened = new Stat();
@@ -111,6 +114,7 @@ export class Reconcile {
     const stat = this.#stat;
     statx(applier.home.rootFd, '.', stat);
     store.transaction(() => {
+      options.inTheWay.clear();
       const inode: PlannedInode = {
         attributes: observed(Kind.directory, stat, ''),
         contentSeq: 0,
@@ -226,6 +230,7 @@ export class Reconcile {
     if (record === undefined) return;
     this.#touched.add(id);
     const names = new Set<Name>();
+    const isListedBefore = !records.isEmpty(id);
     const attributes = { ...record, xattrs: this.#missing.get(id) };
     const isHidden = this.#missing.delete(id);
     if (isHidden) {
@@ -243,7 +248,14 @@ export class Reconcile {
       directories.keep(id, fd);
       this.#applier.setPlace(id, { at: 'limbo', id });
       records.put(id, this.#planned(record, record.contentSeq), identityOf(maker.stat), 0);
-      this.#open = { id, fd: openat(fd, '.', O_PATH | O_DIRECTORY), isHidden, names, attributes };
+      this.#open = {
+        id,
+        fd: openat(fd, '.', O_PATH | O_DIRECTORY),
+        isHidden,
+        isListedBefore,
+        names,
+        attributes,
+      };
       return;
     }
     const parent = directories.get(id);
@@ -255,7 +267,7 @@ export class Reconcile {
     readDirectory(fd, (name) => {
       if (!isReserved(home, { parent: id, name })) names.add(name);
     });
-    this.#open = { id, fd, isHidden, names, attributes };
+    this.#open = { id, fd, isHidden, isListedBefore, names, attributes };
   }
 
   /** A listing that goes on in one more message: a local user may have moved the directory out of the root since (I7). */
@@ -323,24 +335,29 @@ export class Reconcile {
       this.#options.problem(reservedProblem(place));
       return 'done';
     }
-    const isLocal = open.names.delete(name) && statx(open.fd, name, this.#stat) === 0;
+    let isLocal = open.names.delete(name) && statx(open.fd, name, this.#stat) === 0;
     // Ids mostly come in rising order: one above all that have been recorded needs no look.
     const known = id > this.#highestId ? undefined : records.store.inode(id);
     if (known !== undefined && attributes.kind === Kind.directory) {
       // It was moved while the walk went on: the journal brings its new place, unless it has left that one, too.
-      if (isLocal && !isSameIdentity(known, this.#stat)) this.inTheWay.note(place);
+      if (isLocal && !isSameIdentity(known, this.#stat)) this.#options.inTheWay.note(place);
       return 'done';
     }
     if (known !== undefined) {
       this.#furtherName(open, place, id, known, isLocal);
       return 'done';
     }
+    const former = open.isListedBefore ? records.occupant(open.id, name) : 0;
+    if (former !== 0) {
+      leaveName(this.#applier, open.fd, place, former);
+      isLocal = statx(open.fd, name, this.#stat) === 0;
+    }
     const waiting = this.#wanted.get(id);
     if (waiting !== undefined) {
       // A folder that has moved is listed again.
       const isListed = waiting.some((one) => one.parent === place.parent && one.name === place.name);
       if (!isListed) waiting.push(place);
-      if (isLocal) this.inTheWay.note(place);
+      if (isLocal) this.#options.inTheWay.note(place);
       return 'done';
     }
     if (isLocal && typeOf[attributes.kind] === this.#stat.type && this.#adopt(open, place, entry))
@@ -353,7 +370,7 @@ export class Reconcile {
     const isFile = attributes.kind === Kind.file;
     if (isFile && entry.content.from === 'none' && attributes.size > 0) {
       this.#wanted.set(id, [place]);
-      if (isLocal) this.inTheWay.note(place);
+      if (isLocal) this.#options.inTheWay.note(place);
       return 'content';
     }
     this.#build(id, attributes, entry.contentSeq, entry.content, [place]);
@@ -486,6 +503,7 @@ export class Reconcile {
       this.#touched.add(place.parent);
     }
     this.#record(id, attributes, contentSeq, identity, placed);
+    for (const place of placed) this.#options.inTheWay.forget(place);
   }
 
   /** Places something staged over whatever is at the name; what is there is kept unless its content has another recorded name. */

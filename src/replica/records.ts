@@ -98,6 +98,12 @@ export class Records implements ReplicaView {
     return this.store.entry(parent, name)?.id ?? 0;
   }
 
+  /** Nothing is recorded in the directory. */
+  isEmpty(parent: InodeId): boolean {
+    for (const _ of this.store.list(parent)) return false;
+    return true;
+  }
+
   *children(parent: InodeId): Iterable<Name> {
     for (const entry of this.store.list(parent)) yield entry.name;
   }

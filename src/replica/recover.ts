@@ -291,7 +291,10 @@ class Recovery {
     const isInLimbo = statx(this.#home.limboFd, String(id), stat) === 0 && isSameIdentity(record, stat);
     const isFound = names.size > 0 || isInLimbo;
     const renewed = this.#renewed.get(id);
-    if (!isFound && renewed !== undefined) {
+    const covered = this.#covered.get(id) ?? [];
+    // Not so where names show two of them, each made by another agent that was killed: then it is placed under all of them once more.
+    const isOne = covered.every((place) => renewed?.inode.names.some((one) => isSamePlace(one, place)));
+    if (!isFound && renewed !== undefined && isOne) {
       const { inode: found, identity } = renewed;
       for (const place of found.names) this.#records.setEntry(place.parent, place.name, id, 0);
       this.#put(id, found, identity);
@@ -300,7 +303,7 @@ class Recovery {
     if (!isInLimbo && record.kind === Kind.file) {
       // A name that shows an inode which nobody recorded: new content that was placed by the batch that was cut off, most
       // likely. It stays this inode's name, so that the content is placed there once more.
-      for (const place of this.#covered.get(id) ?? []) {
+      for (const place of covered) {
         if (this.#records.occupant(place.parent, place.name) !== 0) continue;
         names.set(`${place.parent}/${place.name}`, place);
         this.#records.setEntry(place.parent, place.name, id, 0);
@@ -328,6 +331,10 @@ class Recovery {
   #put(id: InodeId, inode: PlannedInode, identity: LocalIdentity): void {
     this.#records.put(id, inode, identity, 0);
   }
+}
+
+function isSamePlace(one: Place, other: Place): boolean {
+  return one.parent === other.parent && one.name === other.name;
 }
 
 /** What is there is of the kind, and a file of the size and time, that the batch gave to it. */

@@ -450,7 +450,10 @@ export class Session {
         // The replica's cursor passes these files without their content: it must remember that.
         for (const owed of this.#owed.values()) changes.push({ type: 'pending', id: owed.id });
         for (const id of this.#unread.ids()) changes.push({ type: 'pending', id });
-        this.#send({ type: 'batch', from: walk.seq, to: walk.seq, complete: true, dead: [], changes });
+        // What moved meanwhile may wait in limbo for what the journal says of it.
+        this.#isComplete = walk.seq === this.#view.head && this.#view.isSettled;
+        const complete = this.#isComplete;
+        this.#send({ type: 'batch', from: walk.seq, to: walk.seq, complete, dead: [], changes });
         // The replica is not equal before it has this, too.
         this.#owed.sent(walk.seq, this.#inFlight.sentBytes);
         if (!this.#isEmpty) this.#contentsFirstUntil = now + contentsFirstMs;

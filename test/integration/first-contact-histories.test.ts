@@ -1,5 +1,6 @@
-// Random first contacts, one step at a time: source, scan, walk, journal and agent take turns in any order while folders move about.
-// What is listed twice, or never, because it moved meanwhile arrives all the same. Real events, real folders, in one thread.
+// Random first contacts, one step at a time: source, scan, walk, journal and agent take turns in any order while folders move about, and
+// connections are cut and agents killed. What is listed twice, or never, because it moved meanwhile arrives all the same. Real events, real
+// folders, in one thread.
 
 import { linkSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -8,7 +9,7 @@ import { bytesOfText } from '../../src/core/name.ts';
 import type { EventSource } from '../../src/kernel/event-source.ts';
 import { openEventSource } from '../../src/kernel/open-event-source.ts';
 import { AT_FDCWD, check, close, O_DIRECTORY, O_RDONLY, openat } from '../../src/kernel/sys.ts';
-import { type Home, openHome } from '../../src/replica/home.ts';
+import { openHome } from '../../src/replica/home.ts';
 import { ReplicaSession } from '../../src/replica/session.ts';
 import { BlockLedger } from '../../src/source/block-ledger.ts';
 import { Contents } from '../../src/source/contents.ts';
@@ -153,73 +154,109 @@ class Source implements Disposable {
   }
 }
 
+/** Thrown at a step of the agent: it is gone from there on, as after SIGKILL. */
+class Killed extends Error {}
+
 interface Meeting {
   readonly source: Source;
-  readonly home: Home;
+  readonly replica: string;
   readonly user: User;
   readonly draw: Draw;
   readonly init: boolean;
   /** How often the user acts meanwhile. */
   readonly actions: number;
+  /** How often the connection is cut, or the agent killed. */
+  readonly cuts: number;
 }
 
-/** One connection that begins with a first contact, until all is quiet. */
-function meet({ source, home, user, draw, init, actions }: Meeting): void {
-  using agentStore = TreeStore.open(home.state, { journal: false });
-  const toAgent: Uint8Array[] = [];
-  const toSource: Uint8Array[] = [];
-  const session = new Session(
-    source.store,
-    source.contents,
-    source.shared,
-    {
-      send: (message) => {
-        const frame = encode(message);
-        toAgent.push(frame);
-        return frame;
-      },
-      sendFrame: (frame) => toAgent.push(frame),
-      event: () => undefined,
-    },
-    { version: 'test', init, durability: 'none', hotFileMaxDelayMs: 2000, compares: true },
-  );
-  const synced: number[] = [];
-  const agent = new ReplicaSession(home, agentStore, {
-    version: 'test',
-    send: (message) => toSource.push(encode(message)),
-    sync: (cursor) => synced.push(cursor),
-  });
-  toSource.push(encode(agent.hello()));
+/** Connections, the first of which begins with a first contact, until all is quiet. */
+function meet({ source, replica, user, draw, init, actions, cuts }: Meeting): void {
   let left = actions;
   const deadline = performance.now() + deadlineMs;
-  for (let quiet = 0; quiet < quietTurns; ) {
-    if (performance.now() > deadline) throw new Error('not quiet in time');
-    const isLively = left > 0;
-    let hasMoved = isLively;
-    if (isLively && draw(3) === 0) {
-      left -= 1;
-      user.act(1 + draw(3));
+  for (let cut = 0; ; cut++) {
+    const isLast = cut === cuts;
+    const turns = isLast ? Infinity : 1 + draw(40);
+    const killAt = isLast || draw(2) === 0 ? Infinity : 1 + draw(30);
+    const compares = cut === 0;
+    try {
+      if (connect(turns, killAt, compares)) return;
+      user.done.push('--- cut');
+    } catch (error) {
+      if (!(error instanceof Killed)) throw error;
+      user.done.push('--- killed');
     }
-    if (!isLively || draw(2) === 0) source.listen();
-    for (let n = isLively ? draw(4) : 4; n > 0; n--) hasMoved = source.step() || hasMoved;
-    for (const frame of toSource.splice(0, isLively ? 1 + draw(3) : Infinity)) {
-      session.receive(decodeToSource(frame));
-      hasMoved = true;
-    }
-    for (let n = isLively ? 1 + draw(3) : 9; n > 0; n--)
-      hasMoved = session.pump(performance.now()) || hasMoved;
-    for (const frame of toAgent.splice(0, isLively ? draw(4) : Infinity)) {
-      agent.receive(decodeToAgent(frame), frame.length);
-      hasMoved = true;
-    }
-    for (const cursor of synced.splice(0)) agent.synced(cursor);
-    agent.flush(true);
-    hasMoved = agent.work() || hasMoved;
-    const isDone = toSource.length + toAgent.length === 0 && source.isAtRest && session.wakeAt === undefined;
-    quiet = hasMoved || !isDone ? 0 : quiet + 1;
   }
-  session.close();
-  agent.close();
+
+  /** True when all is quiet, false when it was cut. */
+  function connect(turns: number, killAt: number, compares: boolean): boolean {
+    const home = openHome(replica);
+    const agentStore = TreeStore.open(home.state, { journal: false });
+    const toAgent: Uint8Array[] = [];
+    const toSource: Uint8Array[] = [];
+    const session = new Session(
+      source.store,
+      source.contents,
+      source.shared,
+      {
+        send: (message) => {
+          const frame = encode(message);
+          toAgent.push(frame);
+          return frame;
+        },
+        sendFrame: (frame) => toAgent.push(frame),
+        event: () => undefined,
+      },
+      { version: 'test', init, durability: 'none', hotFileMaxDelayMs: 2000, compares },
+    );
+    const synced: number[] = [];
+    let steps = 0;
+    let agent: ReplicaSession | undefined;
+    try {
+      agent = new ReplicaSession(home, agentStore, {
+        version: 'test',
+        send: (message) => toSource.push(encode(message)),
+        sync: (cursor) => synced.push(cursor),
+        step: () => {
+          if (++steps === killAt) throw new Killed();
+        },
+      });
+      toSource.push(encode(agent.hello()));
+      for (let quiet = 0, turn = 0; quiet < quietTurns; turn++) {
+        if (turn >= turns) return false;
+        if (performance.now() > deadline) throw new Error('not quiet in time');
+        const isLively = left > 0;
+        let hasMoved = isLively;
+        if (isLively && draw(3) === 0) {
+          left -= 1;
+          user.act(1 + draw(3));
+        }
+        if (!isLively || draw(2) === 0) source.listen();
+        for (let n = isLively ? draw(4) : 4; n > 0; n--) hasMoved = source.step() || hasMoved;
+        for (const frame of toSource.splice(0, isLively ? 1 + draw(3) : Infinity)) {
+          session.receive(decodeToSource(frame));
+          hasMoved = true;
+        }
+        for (let n = isLively ? 1 + draw(3) : 9; n > 0; n--)
+          hasMoved = session.pump(performance.now()) || hasMoved;
+        for (const frame of toAgent.splice(0, isLively ? draw(4) : Infinity)) {
+          agent.receive(decodeToAgent(frame), frame.length);
+          hasMoved = true;
+        }
+        for (const cursor of synced.splice(0)) agent.synced(cursor);
+        agent.flush(true);
+        hasMoved = agent.work() || hasMoved;
+        const isDone =
+          toSource.length + toAgent.length === 0 && source.isAtRest && session.wakeAt === undefined;
+        quiet = hasMoved || !isDone ? 0 : quiet + 1;
+      }
+      return true;
+    } finally {
+      session.close();
+      agent?.close();
+      agentStore.close();
+      home.close();
+    }
+  }
 }
 
 /** A tree and its replica; changes while fam is down; then a first contact beside the scan, while the user goes on. */
@@ -230,31 +267,29 @@ function history(folder: string, seed: number): void {
   for (const one of [root, replica, state]) mkdirSync(one);
   const user = new User(root, draw);
   user.act(12 + draw(20));
-  const home = openHome(replica);
-  try {
-    {
-      using source = new Source(root, state);
-      while (source.step());
-      meet({ source, home, user, draw, init: true, actions: 0 });
-      user.act(3);
-    }
-    user.act(draw(8));
-    user.done.push('--- the second start');
+  {
     using source = new Source(root, state);
-    meet({ source, home, user, draw, init: draw(2) === 0, actions: 10 + draw(20) });
-  } finally {
-    home.close();
+    while (source.step());
+    meet({ source, replica, user, draw, init: true, actions: 0, cuts: 0 });
+    user.act(3);
+  }
+  user.act(draw(8));
+  user.done.push('--- the second start');
+  {
+    using source = new Source(root, state);
+    const cuts = Math.max(0, draw(6) - 2);
+    meet({ source, replica, user, draw, init: draw(2) === 0, actions: 10 + draw(20), cuts });
   }
   const differences = compareTrees(root, replica, { owner: true });
   expect(differences, [`seed ${seed}`, ...user.done].join('\n')).toEqual([]);
 }
 
 /** Beyond those that always run: each found something. */
-const further = [200107];
+const further = [1355, 100008, 200631];
 const first = Number(process.env['FAM_SEED'] ?? 1);
 const count = Number(process.env['FAM_FIRST_CONTACTS'] ?? 120);
 
-test('whatever moves during a first contact, and whenever, the replica is equal in the end', {
+test('whatever moves during a first contact, and whoever is killed, the replica is equal in the end', {
   timeout: 1000 * deadlineMs,
 }, () => {
   const folder = tempFolder('fam-first-contact', '/dev/shm');
