@@ -70,12 +70,16 @@ function replicaText(replica: ReplicaStatus): string {
     parts.push(replica.state);
     if (replica.state === 'lost' && replica.lastError !== null)
       parts.push(oneLine(replica.lastError, replica.replica));
-    if (replica.behind > 0) parts.push(`${replica.behind} changes behind`);
-    if (replica.owedFiles > 0) parts.push(`${replica.owedFiles} large files under way`);
+    if (replica.behind > 0) parts.push(`${counted(replica.behind, 'change')} behind`);
+    if (replica.owedFiles > 0) parts.push(`${counted(replica.owedFiles, 'large file')} under way`);
     if (replica.lagSeconds !== null) parts.push(`since ${replica.lagSeconds.toFixed(1)} s`);
   }
-  if (replica.problems > 0) parts.push(`${replica.problems} problems`);
+  if (replica.problems > 0) parts.push(counted(replica.problems, 'problem'));
   if (replica.lacks.length > 0) parts.push(`cannot keep ${replica.lacks.join(', ')}`);
   if (replica.retryInSeconds !== null) parts.push(`next try in ${replica.retryInSeconds.toFixed(1)} s`);
   return parts.join(', ');
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
