@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { readXattrs } from '../../test/oracle/xattrs.ts';
 import { Killed, ReplicaPair } from '../../test/support/replica-pair.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
+import type { Name } from '../core/name.ts';
 
 test('first contact keeps extended attributes and ACLs of folders that the replica lacks', () => {
   const pair = new ReplicaPair(tempFolder('fam-reconcile', '/dev/shm'));
@@ -95,4 +96,23 @@ test('a source that still has its records may be emptied', () => {
   pair.prune();
   pair.connect();
   expect(readdirSync(pair.replica)).toEqual([]);
+});
+
+test('a content that is newer than the replica is brought, although its size and time have been put back', () => {
+  const pair = new ReplicaPair(tempFolder('fam-reconcile', '/dev/shm'));
+  onTestFinished(() => pair.close());
+  const page = join(pair.source, 'page');
+  const save = (text: string): void => {
+    writeFileSync(page, text);
+    utimesSync(page, 1_000_000_000, 1_000_000_000);
+  };
+  save('older');
+  pair.record();
+  pair.connect();
+  save('newer');
+  pair.recordWritten('page' as Name);
+  // The journal is gone: only a comparison of the trees can tell.
+  pair.prune();
+  pair.connect();
+  expect(readFileSync(join(pair.replica, 'page'), 'utf8')).toBe('newer');
 });

@@ -72,6 +72,8 @@ export interface ReconcileOptions {
   readonly init: boolean;
   /** The records that are there are of this source: what they know is fam's (I5, I6). */
   readonly isSameSource: boolean;
+  /** No content that is here is newer than this, in the source's count; undefined: the source counts anew. */
+  readonly newestContent: Seq | undefined;
   /** The source may have lost its own records, and cannot tell that what it lacks is not meant (I4). */
   readonly isDoubtful: boolean;
   /** This root was the main before the source: names that the source has lost since go to the trash. */
@@ -384,6 +386,8 @@ export class Reconcile {
     const { maker, records } = this.#applier;
     switch (attributes.kind) {
       case Kind.file: {
+        // Its size and time may have been put back.
+        if (entry.contentSeq > (this.#options.newestContent ?? Infinity)) return false;
         const isEqual =
           stat.size === attributes.size &&
           stat.mtimeS === attributes.mtimeS &&

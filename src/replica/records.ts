@@ -20,6 +20,8 @@ export interface ReplicaMemory {
   readonly reconciled: boolean;
   /** Epoch of the first contact before that, which had come to its end; undefined: none had, or it is not known. */
   readonly settledEpoch?: number | undefined;
+  /** ... and how far that replica had come. */
+  readonly settledCursor?: Seq | undefined;
   readonly cursor: Seq;
   /** The source's head when first contact began to list: what had been made by then was listed, or was passed by while it moved. 0: not known. */
   readonly listedFrom: Seq;
@@ -46,6 +48,7 @@ const memorySchema = z.object({
   epoch: seq,
   reconciled: z.boolean(),
   settledEpoch: z.optional(seq),
+  settledCursor: z.optional(seq),
   cursor: seq,
   listedFrom: z._default(seq, 0),
   /** Before the pending contents had rows of their own. */

@@ -289,9 +289,12 @@ export class ReplicaSession {
     const isSameSource = memory?.sourceId === welcome.sourceId;
     // A first contact that is cut off begins anew with the same doubts.
     const settledEpoch = memory?.reconciled === true ? memory.epoch : memory?.settledEpoch;
+    const settledCursor = memory?.reconciled === true ? memory.cursor : memory?.settledCursor;
+    const isSamePast = isSameSource && settledEpoch === welcome.epoch;
     this.#reconcile = new Reconcile(this.#applier, {
       init: welcome.init,
       isSameSource,
+      newestContent: isSamePast ? settledCursor : undefined,
       isDoubtful: settledEpoch !== welcome.epoch && welcome.trusted !== true,
       wasMain: this.#succession?.wasMain === true,
       inTheWay: this.#inTheWay,
@@ -303,7 +306,7 @@ export class ReplicaSession {
         sourceId: welcome.sourceId,
         epoch: welcome.epoch,
         reconciled: false,
-        ...(isSameSource ? { settledEpoch } : {}),
+        ...(isSameSource ? { settledEpoch, settledCursor } : {}),
         cursor: 0,
         listedFrom: 0,
         deferred: [],

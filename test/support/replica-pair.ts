@@ -103,6 +103,12 @@ export class ReplicaPair implements Disposable {
     this.#finishScan();
   }
 
+  /** The same for one that was written to and closed. */
+  recordWritten(name: Name): void {
+    this.#feed(name, Hint.modified | Hint.closedWrite);
+    this.#finishScan();
+  }
+
   /** The same for a folder at the top that was renamed: nobody looks at anything else. */
   recordRename(from: Name, to: Name): void {
     this.#recorder.feed([
