@@ -13,6 +13,10 @@ export interface Place {
   readonly name: Name;
 }
 
+export function isSamePlace(one: Place, other: Place): boolean {
+  return one.parent === other.parent && one.name === other.name;
+}
+
 /**
  * Where an object is on the replica. `limbo`: it has no name in the tree and waits under its id.
  * `staging`: a second, temporary name or content of the id, gone by the end of the batch.

@@ -97,13 +97,7 @@ export class Limbo {
     const name = asName(text);
     if (name === undefined) return;
     const id = this.#records.occupant(directory, name);
-    const inode = this.#records.inode(id);
-    this.#records.setEntry(directory, name, 0, 0);
-    if (inode === undefined) return;
-    const names = inode.names.filter((place) => place.parent !== directory || place.name !== name);
-    const record = this.#records.store.inode(id);
-    if (names.length === 0 || record === undefined) this.#records.forget(id);
-    else this.#records.put(id, { ...inode, names }, record, record.seq);
+    this.#records.takeName({ parent: directory, name }, false);
     this.#directories.forget(id);
   }
 }

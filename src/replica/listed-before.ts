@@ -11,25 +11,21 @@ import { isSameIdentity } from './local-identity.ts';
  * Takes a name away from the inode that was recorded there; inside a transaction. A folder waits in limbo with all that is in it. A file stays
  * where it is until its successor has come (I2); if that was its only name, it is forgotten, and asked for when it is told of again.
  * @param dirfd the directory of the place
+ * @returns nothing is at the name any more
  */
-export function leaveName(applier: Applier, dirfd: number, place: Place, id: InodeId): void {
+export function leaveName(applier: Applier, dirfd: number, place: Place, id: InodeId): boolean {
   const { records, limbo, home } = applier;
   const record = records.store.inode(id);
-  records.setEntry(place.parent, place.name, 0, 0);
-  if (record === undefined) return;
-  const names = records.store
-    .namesOf(id, record)
-    .filter(({ parent, name }) => parent !== place.parent || name !== place.name);
   const stat = new Stat();
-  const isHere = statx(dirfd, place.name, stat) === 0 && isSameIdentity(record, stat);
   const isInLimbo =
-    record.kind === Kind.directory &&
-    isHere &&
+    record?.kind === Kind.directory &&
+    statx(dirfd, place.name, stat) === 0 &&
+    isSameIdentity(record, stat) &&
     renameat2(dirfd, place.name, home.limboFd, String(id), RENAME_NOREPLACE) === 0;
   if (isInLimbo) {
     limbo.add(String(id), records.pathAt(place));
     applier.setPlace(id, { at: 'limbo', id });
   }
-  if (names.length === 0 && !isInLimbo) records.forget(id);
-  else records.put(id, { attributes: record, contentSeq: record.contentSeq, names }, record, 0);
+  records.takeName(place, isInLimbo);
+  return isInLimbo;
 }

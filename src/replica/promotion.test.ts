@@ -12,6 +12,18 @@ function makePair(): ReplicaPair {
   return new ReplicaPair(tempFolder('promotion'));
 }
 
+/** One whose source has files, recorded and not yet sent. */
+function makeFilledPair(): ReplicaPair {
+  const pair = makePair();
+  fill(pair.source);
+  pair.record();
+  return pair;
+}
+
+function die(): never {
+  throw new Killed();
+}
+
 /** Contents of all files below a folder, each once. */
 function contentsIn(folder: string): Set<string> {
   const files = [...entriesBelow(folder)].filter((entry) => entry.isFile());
@@ -70,25 +82,21 @@ describe('promote', () => {
   });
 
   test('says of which files newer content had been announced', async () => {
-    const pair = makePair();
-    fill(pair.source);
-    pair.record();
+    const pair = makeFilledPair();
     pair.connect();
     fs.writeFileSync(join(pair.source, 'large'), Buffer.alloc(2_000_000, 'other'));
     pair.record();
-    const die = (pieces: number): void => {
-      if (pieces === 2) throw new Killed();
+    const dieAtSecond = (pieces: number): void => {
+      if (pieces === 2) die();
     };
-    expect(() => pair.connect({ onPiece: die })).toThrow(Killed);
+    expect(() => pair.connect({ onPiece: dieAtSecond })).toThrow(Killed);
     const { owed } = await promote(pair.replica, { force: false });
     expect(owed).toEqual(['large']);
     expect(fs.statSync(join(pair.replica, 'large')).size).toBe(300_000);
   });
 
   test('a later promotion is later, although the clock has gone back', async () => {
-    const pair = makePair();
-    fill(pair.source);
-    pair.record();
+    const pair = makeFilledPair();
     pair.connect();
     const first = await promote(pair.replica, { force: false });
     const second = await promote(pair.replica, { force: false });
@@ -97,9 +105,7 @@ describe('promote', () => {
   });
 
   test('says that records were lost in a power failure', async () => {
-    const pair = makePair();
-    fill(pair.source);
-    pair.record();
+    const pair = makeFilledPair();
     pair.connect();
     const boot = join(pair.folder, '.fam-replica/state/boot');
     const mark = JSON.parse(fs.readFileSync(boot, 'utf8'));
@@ -110,9 +116,7 @@ describe('promote', () => {
   });
 
   test('is what it was where an agent does not end', async () => {
-    const pair = makePair();
-    fill(pair.source);
-    pair.record();
+    const pair = makeFilledPair();
     pair.connect();
     const home = openHome(pair.replica);
     // Not ours to signal: as if it were another user's, or frozen.
@@ -131,12 +135,7 @@ describe('promote', () => {
   });
 
   test('refuses a replica to which a large file of the first copy is still on its way', async () => {
-    const pair = makePair();
-    fill(pair.source);
-    pair.record();
-    const die = (): void => {
-      throw new Killed();
-    };
+    const pair = makeFilledPair();
     expect(() => pair.connect({ onPiece: die })).toThrow(Killed);
     await expect(promote(pair.replica, { force: false })).rejects.toMatchObject({
       code: 'REPLICA_INCOMPLETE',
@@ -151,12 +150,7 @@ describe('promote', () => {
   });
 
   test('says how many files a first copy lacked that is promoted by force: they have no names yet', async () => {
-    const pair = makePair();
-    fill(pair.source);
-    pair.record();
-    const die = (): void => {
-      throw new Killed();
-    };
+    const pair = makeFilledPair();
     expect(() => pair.connect({ onPiece: die })).toThrow(Killed);
     const { owed, lacking } = await promote(pair.replica, { force: true });
     expect({ owed, lacking }).toEqual({ owed: [], lacking: 1 });
@@ -164,9 +158,7 @@ describe('promote', () => {
   });
 
   test('refuses a folder that is no replica, one inside a replica too, and leaves nothing in it', async () => {
-    const pair = makePair();
-    fill(pair.source);
-    pair.record();
+    const pair = makeFilledPair();
     pair.connect();
     const inside = join(pair.replica, 'a');
     await expect(promote(inside, { force: false })).rejects.toMatchObject({ code: 'REPLICA_INCOMPLETE' });
@@ -176,13 +168,11 @@ describe('promote', () => {
   });
 
   test('refuses a replica whose first copy was cut off', async () => {
-    const pair = makePair();
-    fill(pair.source);
-    pair.record();
-    const die = (listings: number): void => {
-      if (listings === 2) throw new Killed();
+    const pair = makeFilledPair();
+    const dieAtSecond = (listings: number): void => {
+      if (listings === 2) die();
     };
-    expect(() => pair.connect({ onListing: die })).toThrow(Killed);
+    expect(() => pair.connect({ onListing: dieAtSecond })).toThrow(Killed);
     await expect(promote(pair.replica, { force: false })).rejects.toMatchObject({
       code: 'REPLICA_INCOMPLETE',
     });

@@ -8,7 +8,7 @@ import { type Attributes, type InodeId, Kind, rootId, type Seq } from '../core/a
 import type { Content } from '../core/change.ts';
 import { FamError } from '../core/errors.ts';
 import { asName, type ByteString, type Name } from '../core/name.ts';
-import type { Place, PlannedInode } from '../core/plan-operation.ts';
+import { isSamePlace, type Place, type PlannedInode } from '../core/plan-operation.ts';
 import type { Problem } from '../core/problem.ts';
 import {
   close,
@@ -350,14 +350,11 @@ export class Reconcile {
       return 'done';
     }
     const former = open.isListedBefore ? records.occupant(open.id, name) : 0;
-    if (former !== 0) {
-      leaveName(this.#applier, open.fd, place, former);
-      isLocal = statx(open.fd, name, this.#stat) === 0;
-    }
+    if (former !== 0 && leaveName(this.#applier, open.fd, place, former)) isLocal = false;
     const waiting = this.#wanted.get(id);
     if (waiting !== undefined) {
       // A folder that has moved is listed again.
-      const isListed = waiting.some((one) => one.parent === place.parent && one.name === place.name);
+      const isListed = waiting.some((one) => isSamePlace(one, place));
       if (!isListed) waiting.push(place);
       if (isLocal) this.#options.inTheWay.note(place);
       return 'done';
@@ -437,7 +434,7 @@ export class Reconcile {
   #furtherName(open: OpenDirectory, place: Place, id: InodeId, known: InodeRecord, isLocal: boolean): void {
     const { records, directories } = this.#applier;
     const names = records.store.namesOf(id, known);
-    if (names.some((one) => one.parent === place.parent && one.name === place.name)) return;
+    if (names.some((one) => isSamePlace(one, place))) return;
     if (!isLocal || !isSameIdentity(known, this.#stat)) {
       const [first] = names;
       const from = first === undefined ? -1 : directories.get(first.parent);

@@ -3,7 +3,13 @@
 import * as z from 'zod/mini';
 import { type InodeId, rootId, type Seq } from '../core/attributes.ts';
 import { asName, type ByteString, type Name } from '../core/name.ts';
-import type { DeferredEntry, Place, PlannedInode, ReplicaView } from '../core/plan-operation.ts';
+import {
+  type DeferredEntry,
+  isSamePlace,
+  type Place,
+  type PlannedInode,
+  type ReplicaView,
+} from '../core/plan-operation.ts';
 import type { Stat } from '../kernel/sys.ts';
 import type { InodeRecord, LocalIdentity } from '../tree/records.ts';
 import type { TreeStore } from '../tree/store.ts';
@@ -128,7 +134,7 @@ export class Records implements ReplicaView {
     const before = previous === undefined || previous.links < 2 ? [] : this.store.furtherNames(id);
     const [first, ...further] = inode.names;
     for (const place of before) {
-      if (!further.some((one) => one.parent === place.parent && one.name === place.name)) {
+      if (!further.some((one) => isSamePlace(one, place))) {
         this.store.removeFurtherName(id, place.parent, place.name);
       }
     }
@@ -162,6 +168,19 @@ export class Records implements ReplicaView {
   setEntry(parent: InodeId, name: Name, id: InodeId, seq: Seq): void {
     if (id === 0) this.store.removeEntry(parent, name);
     else this.store.putEntry({ parent, name, id, seq });
+  }
+
+  /**
+   * The name is nobody's any more. Who had it is forgotten with its last name, unless it is kept: it waits in limbo. Inside a transaction.
+   */
+  takeName(place: Place, isKept: boolean): void {
+    const id = this.occupant(place.parent, place.name);
+    const record = this.store.inode(id);
+    this.setEntry(place.parent, place.name, 0, 0);
+    if (record === undefined) return;
+    const names = this.store.namesOf(id, record).filter((one) => !isSamePlace(one, place));
+    if (names.length === 0 && !isKept) this.forget(id);
+    else this.put(id, { attributes: record, contentSeq: record.contentSeq, names }, record, record.seq);
   }
 }
 

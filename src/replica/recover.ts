@@ -7,7 +7,7 @@
 
 import { type InodeId, Kind, rootId } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
-import type { Place, PlannedInode } from '../core/plan-operation.ts';
+import { isSamePlace, type Place, type PlannedInode } from '../core/plan-operation.ts';
 import {
   close,
   DT_DIR,
@@ -331,10 +331,6 @@ class Recovery {
   #put(id: InodeId, inode: PlannedInode, identity: LocalIdentity): void {
     this.#records.put(id, inode, identity, 0);
   }
-}
-
-function isSamePlace(one: Place, other: Place): boolean {
-  return one.parent === other.parent && one.name === other.name;
 }
 
 /** What is there is of the kind, and a file of the size and time, that the batch gave to it. */
