@@ -6,7 +6,6 @@
 
 import { type Attributes, type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import type { Content } from '../core/change.ts';
-import { FamError } from '../core/errors.ts';
 import { asName, type ByteString, type Name } from '../core/name.ts';
 import { isSamePlace, type Place, type PlannedInode } from '../core/plan-operation.ts';
 import type { Problem } from '../core/problem.ts';
@@ -38,6 +37,7 @@ import { observed } from '../tree/attributes-of.ts';
 import type { InodeRecord, LocalIdentity } from '../tree/records.ts';
 import type { Contents, Extras, ListedEntry, Listing, Wants } from '../wire/messages.ts';
 import type { Applier } from './applier.ts';
+import { admitEmptied } from './emptied-source.ts';
 import { FormerInodes } from './former-inodes.ts';
 import type { InTheWay } from './in-the-way.ts';
 import { discard } from './limbo.ts';
@@ -50,11 +50,6 @@ import type { Located } from './whereabouts.ts';
 
 /** Names of extras that are told; their number is always exact. */
 const maxExtraPaths = 20;
-/** What a small tree has may have changed altogether while the source's records were lost; as many names do not (tree/recorder.ts). */
-const maxReplaced = 1000;
-/** The top of an empty disk holds this. */
-const emptyDiskName = 'lost+found';
-
 interface OpenDirectory {
   readonly id: InodeId;
   readonly fd: number;
@@ -129,8 +124,10 @@ export class Reconcile {
   listing(listing: Listing): Wants {
     const contents: InodeId[] = [];
     const missing: InodeId[] = [];
-    const { store } = this.#applier.records;
-    if (listing.first && listing.directory === rootId) this.#admitSource(listing);
+    const { home, placer, records } = this.#applier;
+    const { store } = records;
+    if (this.#options.isDoubtful && listing.first && listing.directory === rootId)
+      admitEmptied(home, placer.former, listing);
     store.transaction(() => {
       if (listing.first) this.#begin(listing.directory);
       else this.#goOn();
@@ -190,37 +187,6 @@ export class Reconcile {
   close(): void {
     this.#closeOpen();
     this.#applier.placer.former = undefined;
-  }
-
-  /**
-   * I4: an empty source is not followed by whom it has filled. It would have found out by itself, had it not lost its records. Before
-   * anything is changed here: this is asked again at the next attempt.
-   * @throws FamError SOURCE_DOUBTFUL
-   */
-  #admitSource(listing: Listing): void {
-    const { home, placer } = this.#applier;
-    const { former } = placer;
-    // More names than a message holds are no empty mount point.
-    if (former === undefined || !this.#options.isDoubtful || !listing.last) return;
-    const listed = new Set<string>(listing.entries.map(({ name }) => name));
-    listed.delete(emptyDiskName);
-    if (listed.size > 0 && former.size <= maxReplaced) return;
-    const fd = openat(home.rootFd, '.', O_RDONLY | O_DIRECTORY);
-    if (fd < 0) return;
-    let lacking = 0;
-    let isAnyListed = false;
-    readDirectory(fd, (name) => {
-      if (name === emptyDiskName || isReserved(home, { parent: rootId, name })) return;
-      if (statx(fd, name, this.#stat) < 0 || !former.has(this.#stat)) return;
-      if (listed.has(name)) isAnyListed = true;
-      else lacking += 1;
-    });
-    close(fd);
-    if (lacking === 0 || isAnyListed) return;
-    throw new FamError(
-      'SOURCE_DOUBTFUL',
-      `the source has lost its own records, and lacks everything that ${home.root} has from it, ${former.size} files and folders (is its file system not mounted?). If this is meant, start once with --trust-source; otherwise bring the source back first. Nothing was deleted.`,
-    );
   }
 
   // --- directories --------------------------------------------------------------------------------------------------------
