@@ -22,7 +22,10 @@ import type { TreeStore } from '../tree/store.ts';
 /** Numbers kept for each inode: device, both halves of the inode number, birth, kind, size, mtime. */
 const fields = 8;
 
-/** A table in memory, and in a file beside the records, for the length of one reconcile: 64 bytes an inode. */
+/**
+ * 64 bytes an inode: a table in memory for the length of one reconcile, and a file beside the records until everything has come that it
+ * found lacking. A folder that the listings never met has only its own record, and its content none.
+ */
 export class FormerInodes {
   readonly #numbers: Float64Array;
   /** Low half of the inode number -> row; a second inode with the same low half is left out, and so counts as foreign. */

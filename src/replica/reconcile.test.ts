@@ -6,6 +6,7 @@ import { readXattrs } from '../../test/oracle/xattrs.ts';
 import { Killed, ReplicaPair } from '../../test/support/replica-pair.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
 import type { Name } from '../core/name.ts';
+import { reconcileWindow } from '../wire/messages.ts';
 
 test('first contact keeps extended attributes and ACLs of folders that the replica lacks', () => {
   const pair = new ReplicaPair(tempFolder('fam-reconcile', '/dev/shm'));
@@ -41,6 +42,39 @@ test('removes what fam had put there and the source lacks, although the first at
   expect(readdirSync(join(pair.replica, 'folder')).sort()).toEqual(['changed-here', 'goes', 'stays']);
   pair.connect();
   expect(readdirSync(join(pair.replica, 'folder')).sort()).toEqual(['changed-here', 'stays']);
+  expect(existsSync(join(pair.folder, '.fam-replica/state/former'))).toBe(false);
+});
+
+test('removes a folder that went while it was being compared, although the agent was killed before the source could say so', () => {
+  const pair = new ReplicaPair(tempFolder('fam-reconcile', '/dev/shm'));
+  onTestFinished(() => pair.close());
+  // More folders than the source lists before it is answered: it comes to the last one when that one has gone.
+  const names = Array.from({ length: reconcileWindow + 1 }, (_, n) => `below-${n}`);
+  for (const name of names) {
+    mkdirSync(join(pair.source, 'folder', name, 'deep'), { recursive: true });
+    writeFileSync(join(pair.source, 'folder', name, 'deep', 'file'), 'content');
+  }
+  pair.record();
+  pair.connect();
+  writeFileSync(join(pair.source, 'other'), 'so that there is a journal to lose');
+  pair.record();
+  pair.prune();
+  let isTold = false;
+  const onListing = (listings: number): void => {
+    if (listings > 1) return;
+    for (const name of names) rmSync(join(pair.source, 'folder', name), { recursive: true });
+    pair.record();
+  };
+  const step = (name: string): void => {
+    if (isTold && name !== 'committed') throw new Killed();
+    isTold ||= name === 'committed';
+  };
+  expect(() => pair.connect({ onListing }, step)).toThrow(Killed);
+  // The next one has to compare as well.
+  pair.prune();
+  const { events } = pair.connect();
+  expect(events.filter((event) => event.type === 'extras')).toEqual([]);
+  expect(readdirSync(join(pair.replica, 'folder'))).toEqual([]);
   expect(existsSync(join(pair.folder, '.fam-replica/state/former'))).toBe(false);
 });
 

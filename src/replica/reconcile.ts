@@ -169,7 +169,6 @@ export class Reconcile {
     // Only now is it known what the tree shows: names that it lacks may have come to the trash before those that it has.
     if (this.#hasLinks) this.#applier.trash.removeAllLinks(records);
     else this.#applier.trash.ignoreLinks();
-    FormerInodes.forget(this.#applier.home.state);
     this.close();
     return [...this.#wanted.keys()];
   }

@@ -30,6 +30,7 @@ import { ApplyingMark } from './applying-mark.ts';
 import { AttributeRules } from './attribute-rules.ts';
 import { Bases } from './bases.ts';
 import { isFamiliar } from './familiar.ts';
+import { FormerInodes } from './former-inodes.ts';
 import { type Home, isEmptyRoot } from './home.ts';
 import { InTheWay } from './in-the-way.ts';
 import { KnownContents } from './known-contents.ts';
@@ -88,6 +89,8 @@ export class ReplicaSession {
   #isSyncDue = false;
   #isAckDue = false;
   #isTidyDue = false;
+  /** What fam had left here before a first contact is still on file. */
+  #isFormerKept = true;
   #tellReconciled = false;
 
   constructor(home: Home, store: TreeStore, options: SessionOptions) {
@@ -291,6 +294,7 @@ export class ReplicaSession {
     const settledEpoch = memory?.reconciled === true ? memory.epoch : memory?.settledEpoch;
     const settledCursor = memory?.reconciled === true ? memory.cursor : memory?.settledCursor;
     const isSamePast = isSameSource && settledEpoch === welcome.epoch;
+    this.#isFormerKept = true;
     this.#reconcile = new Reconcile(this.#applier, {
       init: welcome.init,
       isSameSource,
@@ -417,6 +421,7 @@ export class ReplicaSession {
     const applied = this.#applier.apply(batch, this.#known());
     this.#memory = applied.memory;
     this.#noteWhole();
+    if (batch.complete) this.#noteComplete();
     this.#knownContents.placed(batch.changes, (id) => this.#lookAt(id));
     for (const id of batch.dead) this.#bases.drop(id);
     this.#isTidyDue = applied.isTidyDue;
@@ -431,6 +436,13 @@ export class ReplicaSession {
   #noteWhole(): void {
     if (this.#succession?.isWhole !== false || this.#memory?.reconciled !== true) return;
     if (this.#records.pending.size === 0) this.#succeed({ ...this.#succession, isWhole: true });
+  }
+
+  /** Whatever is not recorded by now is nothing that fam had left here. */
+  #noteComplete(): void {
+    if (!this.#isFormerKept || this.#memory?.lackingSince !== 0 || this.#records.pending.size > 0) return;
+    FormerInodes.forget(this.#home.state);
+    this.#isFormerKept = false;
   }
 
   #stream(piece: StreamPiece): void {
