@@ -3,10 +3,10 @@
 import { type InodeId, Kind, rootId } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
 import type { Operation, Place, Plan, Slot } from '../core/plan-operation.ts';
-import { ENOENT } from '../kernel/sys.ts';
+import { ENOENT, unlinkat } from '../kernel/sys.ts';
 import type { Home } from './home.ts';
 import type { Records } from './records.ts';
-import type { Whereabouts } from './whereabouts.ts';
+import { stagedName, type Whereabouts } from './whereabouts.ts';
 
 export class Failures {
   readonly #home: Home;
@@ -99,6 +99,7 @@ export class Failures {
         if (typeof at !== 'number' && this.#where.isThere(at, id)) names.push(place);
         else if (occupant(place) === id) setEntry(place, 0);
       }
+      this.#discardStaged(id);
       const isInLimbo = this.#where.isThere({ dirfd: this.#home.limboFd, name: String(id) }, id);
       if (known === undefined || (names.length === 0 && !isInLimbo)) inodes.set(id, null);
       else inodes.set(id, { ...known, names });
@@ -106,5 +107,12 @@ export class Failures {
     }
     for (const { id, place } of found) setEntry(place, id);
     return { inodes, entries };
+  }
+
+  /** New content that has not got all of its names: nobody comes back for it, and to those that it has it would be one more link. */
+  #discardStaged(id: InodeId): void {
+    const staged = { dirfd: this.#home.stagingFd, name: stagedName(id) };
+    const isMade = this.#where.notedIdentity(id) !== undefined && this.#where.isThere(staged, id);
+    if (isMade) unlinkat(staged.dirfd, staged.name);
   }
 }

@@ -73,7 +73,11 @@ export class Placer {
           : this.#trash.keep(staged.dirfd, staged.name, path(), afterKill);
       if (linked === 0) linked = linkat(from.dirfd, from.name, staged.dirfd, staged.name);
     }
-    return linked < 0 ? linked : this.place(staged, to, over, path);
+    if (linked < 0) return linked;
+    const placed = this.place(staged, to, over, path);
+    // Not what it may have been exchanged for, and could not be kept.
+    if (placed < 0 && this.#look(from, staged) && this.#isSameInode) unlinkat(staged.dirfd, staged.name);
+    return placed;
   }
 
   /** The same where something is that is not ours; it is kept. */

@@ -46,7 +46,7 @@ import { identityOf, isSameIdentity } from './local-identity.ts';
 import { afterKill } from './placer.ts';
 import { nowhere } from './records.ts';
 import { isReserved, reservedProblem } from './reserved.ts';
-import type { Located } from './whereabouts.ts';
+import { type Located, stagedName } from './whereabouts.ts';
 
 /** Names of extras that are told; their number is always exact. */
 const maxExtraPaths = 20;
@@ -442,7 +442,7 @@ export class Reconcile {
       result = this.#applier.make(id, attributes, contentSeq, content, { dirfd, name: first.name });
     } else {
       maker.inheritsNothing();
-      const staged = { dirfd: home.stagingFd, name: `${id}.new` };
+      const staged = { dirfd: home.stagingFd, name: stagedName(id) };
       result = this.#applier.make(id, attributes, contentSeq, content, staged);
       if (result === -EEXIST) {
         // Left by an agent that was killed: half-made, or a local user's that gave way.
@@ -450,8 +450,10 @@ export class Reconcile {
         if (kept < 0) this.#problemAt(first, 'move to trash', kept);
         result = this.#applier.make(id, attributes, contentSeq, content, staged);
       }
-      if (result === 0) result = this.#placeOver(staged, dirfd, first);
-      if (result < 0) unlinkat(staged.dirfd, staged.name);
+      if (result === 0) {
+        result = this.#placeOver(staged, dirfd, first);
+        if (result < 0) this.#discardMade(staged);
+      } else if (result !== -EEXIST) unlinkat(staged.dirfd, staged.name);
     }
     if (result < 0) {
       this.#applier.throwIfFatal(result);
@@ -470,6 +472,13 @@ export class Reconcile {
     }
     this.#record(id, attributes, contentSeq, identity, placed);
     for (const place of placed) this.#options.inTheWay.forget(place);
+  }
+
+  /** Not what it may have been exchanged for, and could not be kept (I6). */
+  #discardMade(staged: Located): void {
+    const isThere = statx(staged.dirfd, staged.name, this.#stat) === 0;
+    if (isThere && isSameIdentity(this.#applier.identityOfMade(), this.#stat))
+      unlinkat(staged.dirfd, staged.name);
   }
 
   /** Places something staged over whatever is at the name; what is there is kept unless its content has another recorded name. */

@@ -381,6 +381,24 @@ describe('first contact', () => {
 });
 
 describe('batches', () => {
+  test('a content that cannot have all of its names leaves none in staging', () => {
+    const pair = makePair();
+    for (const folder of ['a', 'b']) fs.mkdirSync(join(pair.source, folder));
+    fs.writeFileSync(join(pair.source, 'a/file'), 'old');
+    fs.linkSync(join(pair.source, 'a/file'), join(pair.source, 'b/file'));
+    pair.record();
+    pair.connect();
+    fs.renameSync(join(pair.replica, 'b'), join(pair.folder, 'moved-out'));
+    fs.writeFileSync(join(pair.source, 'a/file'), 'new content');
+    pair.record();
+    const { problems } = pair.connect();
+    expect(problems).not.toEqual([]);
+    expect(fs.readFileSync(join(pair.replica, 'a/file'), 'utf8')).toBe('new content');
+    expect(fs.readFileSync(join(pair.folder, 'moved-out/file'), 'utf8')).toBe('old');
+    expect(fs.statSync(join(pair.replica, 'a/file')).nlink).toBe(1);
+    expect(fs.readdirSync(join(pair.folder, '.fam-replica/staging'))).toEqual([]);
+  });
+
   /** Runs a change against a filled and mirrored pair, and compares. */
   function live(change: (at: (path: string) => string, pair: ReplicaPair) => void): ReplicaPair {
     const pair = makePair();

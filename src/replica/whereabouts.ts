@@ -16,6 +16,11 @@ export interface Located {
   readonly name: ByteString;
 }
 
+/** In the staging folder: what is to be placed over names of the inode. */
+export function stagedName(id: InodeId): string {
+  return `${id}.new`;
+}
+
 export class Whereabouts {
   readonly directories: Directories;
   readonly #home: Home;
@@ -57,7 +62,7 @@ export class Whereabouts {
   /** The descriptor of a directory and a name in it, or -errno. */
   locate(slot: Slot): Located | number {
     if (slot.at === 'limbo') return { dirfd: this.#home.limboFd, name: String(slot.id) };
-    if (slot.at === 'staging') return { dirfd: this.#home.stagingFd, name: `${slot.id}.new` };
+    if (slot.at === 'staging') return { dirfd: this.#home.stagingFd, name: stagedName(slot.id) };
     const dirfd = this.directories.get(slot.parent);
     return dirfd < 0 ? dirfd : { dirfd, name: slot.name };
   }

@@ -1,38 +1,13 @@
 // After a failure: what the records of either side say of the names that differ. Tells whose mistake it was: the tree's (its
 // records differ from the source), the sender's (the two records differ), or the applier's (its records differ from its folder).
 
-import { cpSync, lstatSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { rootId } from '../../src/core/attributes.ts';
 import type { ByteString } from '../../src/core/name.ts';
 import type { EntryRecord } from '../../src/tree/records.ts';
 import { TreeStore } from '../../src/tree/store.ts';
-import { consistency } from '../support/tree/consistency.ts';
-
-/** What the records of a running source, or of one at rest, say that cannot be true together. */
-export function contradictions(state: string): string[] {
-  using store = TreeStore.open(state, { role: 'reader' });
-  return consistency(store);
-}
-
-/** The same of a replica; and names whose files are not those that the records tell of: fam would take them for a local user's. */
-export function contradictionsOfReplica(state: string, root: string): string[] {
-  using store = TreeStore.open(state, { role: 'reader' });
-  const strange: string[] = [];
-  for (const { id, kind, parent, name, links, inoHigh, inoLow } of store.inodes()) {
-    const path = links === 0 || name === '' ? undefined : store.pathOf(id);
-    if (path === undefined) continue;
-    const at = Buffer.concat([Buffer.from(`${root}/`), Buffer.from(path, 'latin1')]);
-    const there = lstatSync(at, { bigint: true, throwIfNoEntry: false });
-    const recorded = (BigInt(inoHigh) << 32n) | BigInt(inoLow);
-    if (there?.ino !== recorded)
-      strange.push(
-        `${JSON.stringify(path)} (inode ${id}, kind ${kind}, in ${parent}): recorded as ${recorded}, there is ${there?.ino}`,
-      );
-  }
-  return [...consistency(store, false), ...strange];
-}
 
 /** What a store says of some paths; nobody else may have it open. */
 export class Records implements Disposable {

@@ -13,14 +13,15 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Keepsakes } from '../support/keepsakes.ts';
+import { LocalUsers } from '../support/local-users.ts';
 import { kill } from '../support/processes.ts';
+import { homeOf, type ReplicaPlace, trashOf } from '../support/replica-place.ts';
 import type { FamProcess } from './fam-process.ts';
-import type { Keepsakes } from './keepsakes.ts';
-import { LocalUsers } from './local-users.ts';
 import type { Operation } from './operation.ts';
 import type { Reader } from './reader.ts';
 import type { SshHost } from './ssh-host.ts';
-import { homeOf, type ReplicaPlace, type World } from './world.ts';
+import type { World } from './world.ts';
 import type { Writer } from './writer.ts';
 
 /** What a fault works on. */
@@ -384,10 +385,6 @@ async function promoteAndUndo(fam: FamProcess, place: ReplicaPlace): Promise<boo
   if (![0, 33, 36].includes(promoted.code ?? -1) || ![0, 33].includes(undone.code ?? -1))
     throw new Error(`fam promote: ${promoted.output}${undone.output}`);
   return promoted.code === 0 && undone.code === 0;
-}
-
-function trashOf(place: ReplicaPlace): string {
-  return join(homeOf(place), 'trash');
 }
 
 /** What fam ends with when its source is not where it was, or not there at all. */

@@ -5,13 +5,15 @@ import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { compareTrees, type Difference } from '../oracle/compare-trees.ts';
+import { Keepsakes } from '../support/keepsakes.ts';
 import { kill } from '../support/processes.ts';
 import { randomFrom } from '../support/random.ts';
-import { contradictions, contradictionsOfReplica, Records } from './autopsy.ts';
+import { homeOf } from '../support/replica-place.ts';
+import { contradictions, contradictionsOfReplica } from '../support/tree/contradictions.ts';
+import { Records } from './autopsy.ts';
 import { isExcused, type Room, roomOf } from './excuses.ts';
 import { FamProcess } from './fam-process.ts';
 import { faults, type PlannedFault, type Scene, takeSnapshot } from './faults.ts';
-import { Keepsakes } from './keepsakes.ts';
 import { type HistoryPlan, type RoundPlan, writersOf } from './plan.ts';
 import { Reader } from './reader.ts';
 import { GrowthWatch } from './resources.ts';
@@ -19,7 +21,7 @@ import { usesInotify } from './rows.ts';
 import { scenarios } from './scenarios/scenario.ts';
 import { SshHost } from './ssh-host.ts';
 import { describeThreads } from './threads.ts';
-import { homeOf, World } from './world.ts';
+import { World } from './world.ts';
 import { Writer } from './writer.ts';
 
 export interface Failure {

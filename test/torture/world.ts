@@ -1,10 +1,11 @@
 // Where a history takes place: the source and what lies beside it on file systems of its own, one more for each replica.
 
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type FileSystemType, type MountedFileSystem, mountFileSystem } from '../contract/filesystems.ts';
+import type { ReplicaPlace } from '../support/replica-place.ts';
 import type { TortureOptions } from './options.ts';
 import type { Scenario } from './scenarios/scenario.ts';
 import { idCount } from './verified.ts';
@@ -12,22 +13,6 @@ import { idCount } from './verified.ts';
 export const nobodyUid = 65534;
 /** For hundreds of large files, and two copies of them on a replica's file system. */
 const roomyBytes = 2 ** 30;
-
-export interface ReplicaPlace {
-  /** The replica's root, alone on a file system with what belongs beside it. */
-  readonly root: string;
-  /** Where that file system is mounted. */
-  readonly mount: string;
-}
-
-/** The agent's own folder, where it is at the top of the root. */
-export const innerHome = '.fam';
-
-/** Agent's own folder: beside the root, or inside it. */
-export function homeOf(place: ReplicaPlace): string {
-  const inside = join(place.root, innerHome);
-  return existsSync(inside) ? inside : join(dirname(place.root), `.fam-${basename(place.root)}`);
-}
 
 export class World {
   /** Holds `tree` and `staging`; the writers' root. */

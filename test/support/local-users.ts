@@ -19,7 +19,7 @@ import {
 import { join } from 'node:path';
 import { type BytePath, joinBytes, pathBuffer, walk } from '../oracle/walk.ts';
 import { digestOf, type Given, type Keepsakes } from './keepsakes.ts';
-import { innerHome, type ReplicaPlace } from './world.ts';
+import { innerHome, type ReplicaPlace } from './replica-place.ts';
 
 /** Of everything that they make: no writer uses it. */
 const prefix = 'local-';
