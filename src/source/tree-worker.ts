@@ -4,7 +4,6 @@
 // Latency path: one poll, one read, one transaction, one message.
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import * as z from 'zod/mini';
 import type { Seq } from '../core/attributes.ts';
 import { FamError, isDiskFull, stackOf, stateIsFull } from '../core/errors.ts';
 import { type ByteString, displayBytes } from '../core/name.ts';
@@ -22,6 +21,7 @@ import { Recorder } from '../tree/recorder.ts';
 import { admitRoot } from '../tree/source-check.ts';
 import { sourceIdOf } from '../tree/source-id.ts';
 import { TreeStore } from '../tree/store.ts';
+import { succeed } from '../tree/succeed.ts';
 import { ReadingTurn } from './reading-turn.ts';
 import type { Condition, FromTree, HeadMoved, ToTree, TreeData } from './tree-messages.ts';
 
@@ -43,9 +43,6 @@ const gatherMs = 5;
 
 /** How often a scan says how far it is. */
 const scanReportMs = 100;
-
-const promotedAtKey = 'source/promoted-at';
-const promotedAtSchema = z.int();
 
 /** Steps after which resident memory is given back: when there is nothing else to do, and at the latest. */
 const quietSteps = 500;
@@ -100,7 +97,7 @@ class TreeWorker {
     const store = TreeStore.open(data.stateDir, { sourceId: inherited?.sourceId ?? sourceIdOf(data.root) });
     resources.push(() => store.close());
     this.#store = store;
-    const hasSucceeded = this.#succeed(inherited?.promotedAt ?? 0);
+    const hasSucceeded = succeed(store, inherited?.promotedAt ?? 0);
     const { source, reason } = openEventSource({
       root: rootFd,
       ...(data.monitor === undefined ? {} : { monitor: data.monitor }),
@@ -137,16 +134,6 @@ class TreeWorker {
       epoch: this.#store.epoch,
     });
     this.#reportFresh();
-  }
-
-  /** True when the root was promoted since these records were made: an epoch begins, for other mains had been at work in between. */
-  #succeed(promotedAt: number): boolean {
-    const store = this.#store;
-    const recordedAt = store.meta(promotedAtKey, promotedAtSchema) ?? 0;
-    if (recordedAt === promotedAt) return false;
-    if (store.fresh === false) store.raiseEpoch();
-    store.setMeta(promotedAtKey, promotedAt);
-    return true;
   }
 
   #reportFresh(): void {

@@ -1,15 +1,16 @@
 // Random histories of one or two replicas, one step at a time: source, scan, walk, journal and agent take turns in any order while folders move
-// about, connections are cut, agents killed, sources started anew, states lost, replicas restored from an older copy, and local users change
-// them. What is listed twice, or never, because it moved meanwhile arrives all the same. Real events, real folders, in one thread: some hundred
+// about, connections are cut, agents killed, sources started anew, states lost, replicas restored from an older copy or promoted, and local users
+// change them. What is listed twice, or never, because it moved meanwhile arrives all the same. Real events, real folders, in one thread: some hundred
 // times as many as torture does in the same time.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
+import { promote } from '../../src/replica/promotion.ts';
 import { inlineMaxBytes } from '../../src/wire/messages.ts';
 import { compareTrees } from '../oracle/compare-trees.ts';
-import { Keepsakes } from '../support/keepsakes.ts';
+import { digestsByPath, Keepsakes } from '../support/keepsakes.ts';
 import { LocalUsers } from '../support/local-users.ts';
 import { randomFrom } from '../support/random.ts';
 import { homeOf, type ReplicaPlace, trashOf } from '../support/replica-place.ts';
@@ -31,14 +32,20 @@ function of<T>(draw: Draw, list: readonly T[]): T {
 
 /** Somebody who moves folders most of the time. What cannot be done is left. */
 class User {
-  readonly done: string[] = [];
-  readonly #root: string;
+  readonly done: string[];
   readonly #draw: Draw;
+  #root: string;
   #size = 0;
 
-  constructor(root: string, draw: Draw) {
+  constructor(root: string, draw: Draw, done: string[]) {
     this.#root = root;
     this.#draw = draw;
+    this.done = done;
+  }
+
+  /** To the server that has taken over. */
+  moveTo(root: string): void {
+    this.#root = root;
   }
 
   act(times: number): void {
@@ -95,17 +102,18 @@ class User {
   }
 }
 
-interface Replica {
+interface Server {
   readonly place: ReplicaPlace;
+  /** Of its mirror, when it is the main. */
+  readonly state: string;
   readonly localUsers: LocalUsers | undefined;
   /** The source may remove what this replica cannot tell that it is fam's. */
   hasConsent: boolean;
 }
 
 interface Scene {
-  readonly root: string;
-  readonly state: string;
-  readonly replicas: readonly Replica[];
+  readonly main: Server;
+  readonly replicas: readonly Server[];
   readonly user: User;
   readonly keepsakes: Keepsakes;
   readonly draw: Draw;
@@ -121,10 +129,12 @@ interface Meeting {
   readonly cuts: number;
   /** What is lost, or comes back as an older one, while a connection is cut. */
   readonly hasMishaps: boolean;
+  /** After so many turns the main and all agents die, whatever they are at. */
+  readonly diesAfter: number;
 }
 
 interface Connected {
-  readonly replica: Replica;
+  readonly replica: Server;
   link: SteppedLink;
   turns: number;
 }
@@ -141,7 +151,7 @@ class Meet {
   constructor(scene: Scene, meeting: Meeting) {
     this.#scene = scene;
     this.#meeting = meeting;
-    this.#source = new SteppedSource(scene.root, scene.state);
+    this.#source = new SteppedSource(scene.main.place.root, scene.main.state);
     this.#cutsLeft = meeting.cuts;
     this.#all = scene.replicas.map((replica) => this.#connect(replica, true));
   }
@@ -150,7 +160,8 @@ class Meet {
     const { user, draw, replicas } = this.#scene;
     const deadline = performance.now() + deadlineMs;
     let actionsLeft = this.#meeting.actions;
-    for (let quiet = 0; quiet < quietTurns; ) {
+    let turns = 0;
+    for (let quiet = 0; quiet < quietTurns && turns++ < this.#meeting.diesAfter; ) {
       if (performance.now() > deadline) throw new Error(`not quiet in time:\n${user.done.join('\n')}`);
       const isLively = actionsLeft > 0;
       if (isLively && draw(3) === 0) {
@@ -185,7 +196,7 @@ class Meet {
     return hasMoved;
   }
 
-  #connect(replica: Replica, isFirst: boolean): Connected {
+  #connect(replica: Server, isFirst: boolean): Connected {
     const { draw, user } = this.#scene;
     const { init, compares } = this.#meeting;
     const isToEnd = this.#cutsLeft > 0;
@@ -200,7 +211,7 @@ class Meet {
   }
 
   #cut(one: Connected, how: string): void {
-    const { draw, user } = this.#scene;
+    const { draw, user, main } = this.#scene;
     user.done.push(`--- ${how}: ${nameOf(one.replica)}`);
     this.#cutsLeft -= 1;
     one.link[Symbol.dispose]();
@@ -213,18 +224,18 @@ class Meet {
     this.#end();
     user.act(draw(3));
     if (this.#meeting.hasMishaps && draw(4) === 0) {
-      rmSync(this.#scene.state, { recursive: true });
-      mkdirSync(this.#scene.state);
+      rmSync(main.state, { recursive: true });
+      mkdirSync(main.state);
       this.#hasLostState = true;
       user.done.push("--- the source's state was lost");
     }
-    this.#source = new SteppedSource(this.#scene.root, this.#scene.state);
+    this.#source = new SteppedSource(main.place.root, main.state);
     user.done.push('--- the source was started anew');
     this.#all = this.#scene.replicas.map((replica) => this.#connect(replica, false));
   }
 
   /** What befalls a replica while no agent runs. */
-  #mishap(replica: Replica): void {
+  #mishap(replica: Server): void {
     const { draw, user, keepsakes } = this.#scene;
     const { place } = replica;
     const older = join(place.mount, 'older');
@@ -261,7 +272,7 @@ class Meet {
     replica.hasConsent = true;
   }
 
-  #letLocalUsersAct({ localUsers, place }: Replica): void {
+  #letLocalUsersAct({ localUsers, place }: Server): void {
     localUsers?.act(true);
     localUsers?.settle(trashOf(place));
   }
@@ -272,52 +283,89 @@ class Meet {
   }
 }
 
-function nameOf({ place }: Replica): string {
+function nameOf({ place }: Server): string {
   return basename(place.mount);
 }
 
 /** A tree and its replicas; changes while fam is down; then connections beside the scan, while the user goes on. */
-function history(folder: string, seed: number): void {
+async function history(folder: string, seed: number): Promise<void> {
   const random = randomFrom(seed);
   const draw: Draw = (below) => Math.floor(random() * below);
-  const [root, state] = [join(folder, 'source'), join(folder, 'state')];
-  const user = new User(root, draw);
+  const done: string[] = [`seed ${seed}`];
   const keepsakes = new Keepsakes();
   const hasMishaps = draw(3) === 0;
   const hasLocalUsers = draw(4) === 0;
-  const replicas = Array.from({ length: 1 + draw(2) }, (_, n): Replica => {
-    const mount = join(folder, `replica-${n + 1}`);
+  const takeovers = hasMishaps || hasLocalUsers || draw(2) === 0 ? 0 : 1 + draw(2);
+  const say = (what: string): void => {
+    done.push(`local user: ${what.replaceAll(folder, '')}`);
+  };
+  const makeServer = (name: string): Server => {
+    const mount = join(folder, name);
     const place = { mount, root: join(mount, 'root') };
-    const say = (what: string): void => {
-      user.done.push(`local user: ${what.replaceAll(folder, '')}`);
-    };
+    const state = join(mount, 'mirror');
+    for (const one of [place.root, state]) mkdirSync(one, { recursive: true });
     const localUsers = hasLocalUsers ? new LocalUsers(place, 0, keepsakes, draw, say) : undefined;
-    return { place, localUsers, hasConsent: false };
-  });
-  for (const one of [root, state, ...replicas.map(({ place }) => place.root)])
-    mkdirSync(one, { recursive: true });
-  user.done.push(`seed ${seed}`);
+    return { place, state, localUsers, hasConsent: false };
+  };
+  const main = makeServer('main');
+  const replicas = Array.from({ length: 1 + draw(2) }, (_, n) => makeServer(`replica-${n + 1}`));
+  const user = new User(main.place.root, draw, done);
+  let scene: Scene = { main, replicas, user, keepsakes, draw };
+  const calm = { actions: 0, cuts: 0, hasMishaps: false, diesAfter: Infinity };
   user.act(12 + draw(20));
-  const scene = { root, state, replicas, user, keepsakes, draw };
-  const calm = { actions: 0, cuts: 0, hasMishaps: false };
   new Meet(scene, { ...calm, init: true, compares: true }).run();
+  for (let n = 0; n < takeovers; n++) {
+    scene = await takeOver(scene);
+    new Meet(scene, { ...calm, init: true, compares: true }).run();
+  }
   user.act(draw(8));
-  user.done.push('--- the second start');
+  done.push('--- the second start');
   const cuts = Math.max(0, draw(6) - 2);
   const [init, compares] = [draw(2) === 0, draw(2) === 0];
-  new Meet(scene, { init, compares, actions: 10 + draw(20), cuts, hasMishaps }).run();
-  if (hasLocalUsers) new Meet(scene, { ...calm, init: true, compares: true }).run();
+  new Meet(scene, { ...calm, init, compares, actions: 10 + draw(20), cuts, hasMishaps }).run();
+  if (hasLocalUsers || takeovers > 0) new Meet(scene, { ...calm, init: true, compares: true }).run();
+  const { place, state } = scene.main;
   const found = [
     ...contradictions(state),
-    ...replicas.flatMap(({ place }) => contradictionsOfReplica(join(homeOf(place), 'state'), place.root)),
+    ...scene.replicas.flatMap((one) =>
+      contradictionsOfReplica(join(homeOf(one.place), 'state'), one.place.root),
+    ),
     ...keepsakes.violations(),
-    ...replicas.flatMap(({ place }) =>
-      compareTrees(root, place.root, { owner: true }).map(
-        ({ path, what }) => `${basename(place.mount)}: ${path}: ${what}`,
+    ...scene.replicas.flatMap((one) =>
+      compareTrees(place.root, one.place.root, { owner: true }).map(
+        ({ path, what }) => `${nameOf(one)}: ${path}: ${what}`,
       ),
     ),
   ];
-  expect(found, user.done.join('\n')).toEqual([]);
+  expect(found, done.join('\n')).toEqual([]);
+}
+
+/** The main dies in the middle of its work, and another server takes its place. Whatever only the old one has is kept when it comes back. */
+async function takeOver(scene: Scene): Promise<Scene> {
+  const { main, replicas, user, draw, keepsakes } = scene;
+  const init = draw(2) === 0;
+  new Meet(scene, {
+    init,
+    compares: false,
+    actions: 10,
+    cuts: 0,
+    hasMishaps: false,
+    diesAfter: draw(40),
+  }).run();
+  user.done.push('--- the main died');
+  user.act(draw(3));
+  const [next, ...others] = replicas;
+  if (next === undefined) throw new Error('nobody can take over');
+  await promote(next.place.root, { force: false });
+  const shown = new Set(digestsByPath(next.place.root).values());
+  const onlyThere = [...digestsByPath(main.place.root)].filter(([, content]) => !shown.has(content));
+  keepsakes.expectInTrash(
+    trashOf(main.place),
+    onlyThere.map(([path, digest]) => ({ path, digest })),
+  );
+  user.done.push(`--- ${nameOf(next)} took over`);
+  user.moveTo(next.place.root);
+  return { ...scene, main: next, replicas: [...others, main] };
 }
 
 const first = Number(process.env['FAM_SEED'] ?? 1);
@@ -327,12 +375,12 @@ const isTraced = process.env['FAM_TRACE'] === '1';
 
 test('whatever moves, whoever is killed, and whatever is lost, the replica is equal in the end', {
   timeout: 1000 * deadlineMs,
-}, () => {
+}, async () => {
   const folder = tempFolder('fam-replica-histories', '/dev/shm');
   for (let seed = first; seed < first + count; seed++) {
     const own = join(folder, String(seed));
     mkdirSync(own);
-    history(own, seed);
+    await history(own, seed);
     rmSync(own, { recursive: true });
   }
 });

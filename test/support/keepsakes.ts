@@ -67,11 +67,16 @@ export function digestOf(path: BytePath): string {
     .digest('hex');
 }
 
-function digestsBelow(folder: string): Set<string> {
-  const digests = new Set<string>();
+/** Of the contents of all files, by their paths in the folder. */
+export function digestsByPath(folder: string): Map<BytePath, string> {
+  const digests = new Map<BytePath, string>();
   for (const [path, stat] of walk(folder, new Set()))
-    if (stat.isFile()) digests.add(digestOf(joinBytes(folder, path)));
+    if (stat.isFile()) digests.set(path, digestOf(joinBytes(folder, path)));
   return digests;
+}
+
+function digestsBelow(folder: string): Set<string> {
+  return new Set(digestsByPath(folder).values());
 }
 
 /** Everything that shows whether somebody has touched it. */

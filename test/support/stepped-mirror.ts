@@ -1,19 +1,23 @@
 // A source and its replicas in one thread, each step of each in a test's hands: recorder with real events, session, frames, agent, real folders.
 
 import { bytesOfText } from '../../src/core/name.ts';
+import type { Inheritance } from '../../src/core/succession.ts';
 import type { EventSource } from '../../src/kernel/event-source.ts';
 import { openEventSource } from '../../src/kernel/open-event-source.ts';
 import { AT_FDCWD, check, close, O_DIRECTORY, O_RDONLY, openat } from '../../src/kernel/sys.ts';
+import { inheritanceOf } from '../../src/mirror/inheritance.ts';
 import { type Home, openHome } from '../../src/replica/home.ts';
 import { ReplicaSession } from '../../src/replica/session.ts';
 import { BlockLedger } from '../../src/source/block-ledger.ts';
 import { Contents } from '../../src/source/contents.ts';
+import { FormerNames } from '../../src/source/former-names.ts';
 import { Session, type SharedReading } from '../../src/source/session.ts';
 import { nameOf } from '../../src/tree/name-of.ts';
 import { Recorder } from '../../src/tree/recorder.ts';
 import { admitRoot } from '../../src/tree/source-check.ts';
 import { sourceIdOf } from '../../src/tree/source-id.ts';
 import { TreeStore } from '../../src/tree/store.ts';
+import { succeed } from '../../src/tree/succeed.ts';
 import { decodeToAgent, decodeToSource, encode } from '../../src/wire/codec.ts';
 
 /** A number of 0 to one less than this. */
@@ -31,19 +35,29 @@ export class SteppedSource implements Disposable {
   readonly #events: EventSource;
   readonly #ledger: BlockLedger;
   readonly #rootFd: number;
+  readonly inherited: Inheritance | undefined;
 
   constructor(folder: string, state: string) {
     const root = bytesOfText(folder);
+    this.inherited = inheritanceOf(folder);
+    const { sourceId = sourceIdOf(root), promotedAt = 0, formerState } = this.inherited ?? {};
     this.#rootFd = check(openat(AT_FDCWD, root, O_RDONLY | O_DIRECTORY), 'open');
-    this.store = TreeStore.open(state, { sourceId: sourceIdOf(root) });
+    this.store = TreeStore.open(state, { sourceId });
     const { store } = this;
+    succeed(store, promotedAt);
     this.#events = openEventSource({ root: this.#rootFd, nameOf: nameOf(store) }).source;
-    this.recorder = new Recorder({ store, rootFd: this.#rootFd, source: this.#events });
+    this.recorder = new Recorder({
+      store,
+      rootFd: this.#rootFd,
+      source: this.#events,
+      hidden: this.inherited?.hidden,
+    });
     const isFirst = admitRoot(store, this.#rootFd, root, true);
     this.recorder.startScan(isFirst, true);
     this.contents = new Contents(store, root);
     this.#ledger = new BlockLedger(state, store.epoch);
-    this.shared = { batch: undefined, ledger: this.#ledger, scanning: true };
+    const former = formerState === undefined ? undefined : FormerNames.open(formerState);
+    this.shared = { batch: undefined, ledger: this.#ledger, former, scanning: true };
   }
 
   listen(): void {
@@ -70,6 +84,7 @@ export class SteppedSource implements Disposable {
     this.recorder.close();
     this.#events.close();
     this.contents.closeAll();
+    this.shared.former?.close();
     this.#ledger.close();
     this.store.close();
     close(this.#rootFd);
@@ -121,7 +136,16 @@ export class SteppedLink implements Disposable {
           if (event.type === 'failed') throw new Error(JSON.stringify(event));
         },
       },
-      { version: 'test', init, trusted, durability: 'none', hotFileMaxDelayMs: 2000, compares },
+      {
+        version: 'test',
+        init,
+        trusted,
+        durability: 'none',
+        hotFileMaxDelayMs: 2000,
+        compares,
+        promotedAt: source.inherited?.promotedAt,
+        follows: source.inherited?.follows,
+      },
     );
     this.#agent = new ReplicaSession(this.#home, this.#store, {
       version: 'test',
