@@ -357,8 +357,11 @@ async function takeOver(scene: Scene): Promise<Scene> {
   const [next, ...others] = replicas;
   if (next === undefined) throw new Error('nobody can take over');
   await promote(next.place.root, { force: false });
-  const shown = new Set(digestsByPath(next.place.root).values());
-  const onlyThere = [...digestsByPath(main.place.root)].filter(([, content]) => !shown.has(content));
+  // What had lost its name there, and was to get another one, is in its trash.
+  const arrived = new Set(
+    [next.place.root, trashOf(next.place)].flatMap((at) => [...digestsByPath(at).values()]),
+  );
+  const onlyThere = [...digestsByPath(main.place.root)].filter(([, content]) => !arrived.has(content));
   keepsakes.expectInTrash(
     trashOf(main.place),
     onlyThere.map(([path, digest]) => ({ path, digest })),
