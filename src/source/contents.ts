@@ -243,9 +243,9 @@ export class Contents {
     );
   }
 
-  /** Somebody has it open and writes to it, and does not upload it anew: as a database is, of which no moment is better than another. */
-  isWrittenInPlace(content: OpenContent): boolean {
-    return hasWriter(content.fd) === true && !this.isUploadedAnew(content);
+  /** Somebody has it open for writing. */
+  isWrittenTo(content: OpenContent): boolean {
+    return hasWriter(content.fd) === true;
   }
 
   /**

@@ -105,22 +105,48 @@ const zeros = Buffer.alloc(room.length);
 export function scanBlock(contents: Contents, content: OpenContent, prints: readonly Fingerprint[]): boolean {
   const block = Math.min(...prints.map((print) => print.known));
   const start = block * blockBytes;
-  const end = Math.min(start + blockBytes, content.attributes.size);
   const lacking = prints.filter((print) => print.known === block);
-  if (end - start === blockBytes && contents.dataFrom(content, start) >= end) {
+  const isHole =
+    start + blockBytes <= content.attributes.size && contents.dataFrom(content, start) >= start + blockBytes;
+  if (isHole) {
     for (const print of lacking) print.add(block, print.zeros);
     return true;
   }
   const digests = lacking.map((print) => new KeyedDigest(print.key));
+  if (!readBlock(contents, content, block, digests)) return false;
+  lacking.forEach((print, index) => {
+    const digest = digests[index];
+    if (digest !== undefined) print.add(block, digest.digest());
+  });
+  return true;
+}
+
+/** The file mostly holds what the fingerprint knows of it, as far as four of the known blocks tell: the first, the last, and two in between. */
+export function isMostlyAsScanned(contents: Contents, content: OpenContent, print: Fingerprint): boolean {
+  const last = print.known - 1;
+  if (last < 0) return false;
+  const blocks = new Set([last, Math.floor((2 * last) / 3), Math.floor(last / 3), 0]);
+  const equal = [...blocks].filter((block) => {
+    const digest = new KeyedDigest(print.key);
+    return readBlock(contents, content, block, [digest]) && digest.digest().equals(print.at(block));
+  });
+  return equal.length > blocks.size / 2;
+}
+
+/** @returns false when the file has become shorter */
+function readBlock(
+  contents: Contents,
+  content: OpenContent,
+  block: number,
+  digests: readonly KeyedDigest[],
+): boolean {
+  const start = block * blockBytes;
+  const end = Math.min(start + blockBytes, content.attributes.size);
   for (let at = start; at < end; ) {
     const got = contents.read(content, room, at, Math.min(room.length, end - at));
     if (got <= 0) return false;
     for (const digest of digests) digest.update(room.subarray(0, got));
     at += got;
   }
-  lacking.forEach((print, index) => {
-    const digest = digests[index];
-    if (digest !== undefined) print.add(block, digest.digest());
-  });
   return true;
 }

@@ -198,14 +198,21 @@ export class Streams {
   }
 
   /**
-   * I3: what is written to all the time would begin anew for ever. What nobody has open any more is whole by now, and does: a page that is
-   * uploaded anew is not shown half (docs/decisions/0009).
+   * I3: what is written to all the time would begin anew for ever. What is another content by now does: a page that is uploaded anew is not
+   * shown half (docs/decisions/0009).
    */
-  #goesOn(owed: Owed, { contentSeq, content }: Transfer, record: InodeRecord, now: number): boolean {
-    if (record.contentSeq === contentSeq || record.contentSeq === owed.passedOver) return true;
-    const isOn = this.#waitedTooLong(owed, now) && this.#contents.isWrittenInPlace(content);
+  #goesOn(owed: Owed, transfer: Transfer, record: InodeRecord, now: number): boolean {
+    if (record.contentSeq === transfer.contentSeq || record.contentSeq === owed.passedOver) return true;
+    const isOn = this.#waitedTooLong(owed, now) && this.#isWrittenInPlace(transfer);
     owed.passedOver = isOn ? record.contentSeq : undefined;
     return isOn;
+  }
+
+  /** By one who has it open, as a database's; or by one after the other, as lines are added to a log. */
+  #isWrittenInPlace(transfer: Transfer): boolean {
+    const { content } = transfer;
+    if (this.#contents.isUploadedAnew(content)) return false;
+    return this.#contents.isWrittenTo(content) || transfer.isMostlyThere;
   }
 
   #waitedTooLong({ firstTriedAt = Infinity }: Owed, now: number): boolean {

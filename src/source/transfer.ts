@@ -22,7 +22,7 @@ import {
 import { BlockComparison } from './block-comparison.ts';
 import type { BlockLedger } from './block-ledger.ts';
 import type { Contents, OpenContent } from './contents.ts';
-import { Fingerprint, isComparable, scanBlock } from './fingerprint.ts';
+import { Fingerprint, isComparable, isMostlyAsScanned, scanBlock } from './fingerprint.ts';
 
 /** Smaller contents are sent whole, unless they have probably not changed: a question would take as long. */
 const deltaMinBytes = 256 * 1024;
@@ -184,6 +184,11 @@ export class Transfer {
   /** All of it was out and the file had held still when the replica was told its name: this content it is, whatever the file is by now. */
   get isNamed(): boolean {
     return this.#isNamed;
+  }
+
+  /** Most of what has been read of it is still there: it is added to, or changed here and there. */
+  get isMostlyThere(): boolean {
+    return isMostlyAsScanned(this.#contents, this.content, this.#print);
   }
 
   /** It has been sent, and held still: what is known of it is kept. */

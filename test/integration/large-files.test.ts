@@ -423,6 +423,24 @@ describe('a file that is written to all the time while it is sent', () => {
     expectEqual(pair);
   });
 
+  test.each([
+    ['lines are added', (path: string) => fs.appendFileSync(path, 'one more line\n')],
+    ['it is changed at its beginning', (path: string) => writeAt(path, 17, randomBytes(100))],
+    ['it is changed inside', (path: string) => writeAt(path, 5 * MiB + 17, randomBytes(100))],
+  ])('comes all the same where %s, and nobody has it open in between', (_, change) => {
+    const pair = makePair();
+    sync(pair);
+    fs.writeFileSync(big(pair), randomBytes(8 * MiB));
+    pair.record();
+    const { cameAt, contentBytes } = writtenTo(pair, () => {
+      change(big(pair));
+      return true;
+    });
+    expect(cameAt).toBeLessThan(hotPieces / 2);
+    expect(contentBytes).toBeLessThan(3 * 8 * MiB);
+    expectEqual(pair);
+  });
+
   test('is not shown half where it is saved anew again and again, and nobody has it open any more', () => {
     const pair = makePair();
     sync(pair);
