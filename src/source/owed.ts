@@ -33,6 +33,8 @@ export interface Owed {
   firstTriedAt: number | undefined;
   /** A newer version that its transfer goes on in spite of. */
   passedOver: Seq | undefined;
+  /** How often another content was found in its place when it was out. */
+  replaced: number;
   /** For as long as it was not found where it is recorded. */
   missing: Missing | undefined;
   readonly waitsFor: WaitsFor;
@@ -102,6 +104,7 @@ export class OwedContents {
       notBefore: 0,
       firstTriedAt: undefined,
       passedOver: undefined,
+      replaced: 0,
       missing: undefined,
       waitsFor: 'turn',
     };

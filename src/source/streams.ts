@@ -26,6 +26,8 @@ const besideBatchesBytes = 256 * 1024;
 const besideBatchesMs = 1000;
 /** A copied byte keeps a replica about as busy as an eighth of a byte that it is sent. */
 const copyWeight = 8;
+/** So often a content is sent anew that was found replaced when it was out; one that is replaced more often is shown as it came. */
+const maxReplaced = 5;
 /** Of so many files it is remembered that they were told of. */
 const maxTold = 1024;
 
@@ -252,7 +254,7 @@ export class Streams {
       this.#awaitUpload(owed, now);
       return;
     }
-    if (!held && !this.#waitedTooLong(owed, now)) {
+    if (!held && !this.#isToBeShown(owed, transfer, now)) {
       this.#startOver(owed, now);
       return;
     }
@@ -277,6 +279,14 @@ export class Streams {
     this.#owed.handOver(owed, this.#inFlight.sentBytes);
     if (hasNewer) this.#oweNewer(owed, record);
     else if (isOutdated) this.#unread.add(owed.id, record.seq, now);
+  }
+
+  /** I3, of what did not hold still: that it is part of one content and part of another is the last resort. */
+  #isToBeShown(owed: Owed, transfer: Transfer, now: number): boolean {
+    if (!this.#waitedTooLong(owed, now)) return false;
+    if (owed.replaced >= maxReplaced || this.#isWrittenInPlace(transfer)) return true;
+    owed.replaced += 1;
+    return false;
   }
 
   /** As much as what was handed over: nobody waits again to see whether it holds still. */

@@ -405,6 +405,30 @@ describe('a file that is written to all the time while it is sent', () => {
     expectEqual(pair);
   });
 
+  test('is not shown half where it is replaced while its last pieces are sent, and nobody has recorded that yet', () => {
+    const pair = makePair();
+    sync(pair);
+    const contents = [randomBytes(8 * MiB), randomBytes(8 * MiB)] as const;
+    fs.writeFileSync(big(pair), contents[0]);
+    pair.record();
+    let writes = 0;
+    const seen: string[] = [];
+    const look = (): void => {
+      if (!fs.existsSync(big(pair, 'replica'))) return;
+      const shown = fs.readFileSync(big(pair, 'replica'));
+      seen.push(String(contents.findIndex((content) => content.equals(shown))));
+    };
+    writtenTo(pair, () => {
+      writes += 1;
+      look();
+      if (writes === 4) fs.writeFileSync(big(pair), contents[1]);
+      return false;
+    });
+    look();
+    expect(writes).toBeGreaterThanOrEqual(4);
+    expect(new Set(seen)).toEqual(new Set(['1']));
+  });
+
   test('comes as the content that it was named by, when it is written to right after that', () => {
     const pair = makePair();
     sync(pair);
