@@ -7,6 +7,7 @@ import type { MirrorStatus, WaitResult } from '../control/status.ts';
 import type { Seq } from '../core/attributes.ts';
 import { FamError, isDiskFull, stateIsFull } from '../core/errors.ts';
 import { bytesOfText, displayBytes } from '../core/name.ts';
+import { sentenceOf } from '../core/problem.ts';
 import type { Log } from '../runtime/log.ts';
 import { packageVersion } from '../runtime/version.ts';
 import type { ReaderData } from '../source/reader-messages.ts';
@@ -293,10 +294,7 @@ export class Mirror implements Controlled {
         break;
       case 'problem': {
         const path = displayBytes(event.problem.path);
-        log.warn(
-          { ...event.problem, event: 'problem', path },
-          `${path}: cannot ${event.problem.action}: ${event.problem.code}`,
-        );
+        log.warn({ ...event.problem, event: 'problem', path }, sentenceOf(event.problem));
         break;
       }
       case 'condition':

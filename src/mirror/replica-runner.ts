@@ -6,6 +6,7 @@ import type { Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
 import { type ByteString, displayBytes } from '../core/name.ts';
 import { oneLine } from '../core/one-line.ts';
+import { sentenceOf } from '../core/problem.ts';
 import type { Log } from '../runtime/log.ts';
 import type { SessionNumber } from '../source/reader-messages.ts';
 import type { ReaderThread, SessionEnd } from '../source/reader-thread.ts';
@@ -215,10 +216,7 @@ export class ReplicaRunner {
           this.#problems += 1;
           if (this.#problems > problemLines) break;
           const path = displayBytes(problem.path);
-          this.#log.warn(
-            { ...problem, event: 'problem', path },
-            `${path}: cannot ${problem.action}: ${problem.code}`,
-          );
+          this.#log.warn({ ...problem, event: 'problem', path }, sentenceOf(problem));
         }
         return undefined;
       case 'extras': {
