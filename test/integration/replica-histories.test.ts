@@ -1,7 +1,7 @@
 // Random histories of one or two replicas, one step at a time: source, scan, walk, journal and agent take turns in any order while folders move
-// about, connections are cut, agents killed, sources started anew, states lost, replicas restored from an older copy or promoted, and local users
-// change them. What is listed twice, or never, because it moved meanwhile arrives all the same. Real events, real folders, in one thread: some hundred
-// times as many as torture does in the same time.
+// about, connections are cut, agents killed, sources started anew. Replicas hand on what they get, lose their state, are restored from an older
+// copy or promoted, and local users change them. What is listed twice, or never, because it moved meanwhile arrives all the same. Real events, real
+// folders, in one thread: some hundred times as many as torture does in the same time.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -114,6 +114,8 @@ interface Server {
 interface Scene {
   readonly main: Server;
   readonly replicas: readonly Server[];
+  /** Gets what the first replica gets, from there. */
+  readonly last: Server | undefined;
   readonly user: User;
   readonly keepsakes: Keepsakes;
   readonly draw: Draw;
@@ -139,6 +141,51 @@ interface Connected {
   turns: number;
 }
 
+/** The first replica hands on what it gets. */
+class HandingOn implements Disposable {
+  readonly #source: SteppedSource;
+  readonly #connect: () => SteppedLink;
+  #link: SteppedLink;
+
+  constructor({ replicas, last, user, draw }: Scene) {
+    const [first] = replicas;
+    if (first === undefined || last === undefined) throw new Error('nobody hands on');
+    this.#source = new SteppedSource(first.place.root, first.state);
+    this.#connect = () =>
+      new SteppedLink(this.#source, last.place.root, {
+        init: true,
+        trusted: true,
+        compares: draw(4) === 0,
+        killAt: draw(3) === 0 ? 1 + draw(60) : Infinity,
+        trace: isTraced ? (line) => user.done.push(`${nameOf(last)} ${line()}`) : undefined,
+      });
+    this.#link = this.#connect();
+  }
+
+  turn(draw: Draw, isLively: boolean): boolean {
+    let hasMoved = false;
+    if (!isLively || draw(2) === 0) this.#source.listen();
+    for (let n = isLively ? draw(4) : 4; n > 0; n--) hasMoved = this.#source.step() || hasMoved;
+    try {
+      return this.#link.turn(draw, isLively) || hasMoved;
+    } catch (error) {
+      if (!(error instanceof Killed)) throw error;
+      this.#link[Symbol.dispose]();
+      this.#link = this.#connect();
+      return true;
+    }
+  }
+
+  get isDone(): boolean {
+    return this.#source.isAtRest && this.#link.isIdle;
+  }
+
+  [Symbol.dispose](): void {
+    this.#link[Symbol.dispose]();
+    this.#source[Symbol.dispose]();
+  }
+}
+
 /** A source's life, with further ones where it is started anew, until all is quiet. */
 class Meet {
   readonly #scene: Scene;
@@ -147,6 +194,7 @@ class Meet {
   #hasLostState = false;
   #cutsLeft: number;
   #all: Connected[];
+  readonly #handingOn: HandingOn | undefined;
 
   constructor(scene: Scene, meeting: Meeting) {
     this.#scene = scene;
@@ -154,6 +202,7 @@ class Meet {
     this.#source = new SteppedSource(scene.main.place.root, scene.main.state);
     this.#cutsLeft = meeting.cuts;
     this.#all = scene.replicas.map((replica) => this.#connect(replica, true));
+    this.#handingOn = scene.last === undefined ? undefined : new HandingOn(scene);
   }
 
   run(): void {
@@ -170,10 +219,12 @@ class Meet {
         for (const replica of replicas) if (draw(3) === 0) this.#letLocalUsersAct(replica);
       }
       const hasMoved = this.#turn(isLively);
-      const isDone = this.#source.isAtRest && this.#all.every(({ link }) => link.isIdle);
+      const isIdle = this.#source.isAtRest && this.#all.every(({ link }) => link.isIdle);
+      const isDone = isIdle && this.#handingOn?.isDone !== false;
       quiet = isLively || hasMoved || !isDone ? 0 : quiet + 1;
     }
     this.#end();
+    this.#handingOn?.[Symbol.dispose]();
   }
 
   #turn(isLively: boolean): boolean {
@@ -193,7 +244,7 @@ class Meet {
         hasMoved = true;
       }
     }
-    return hasMoved;
+    return this.#handingOn?.turn(draw, isLively) === true || hasMoved;
   }
 
   #connect(replica: Server, isFirst: boolean): Connected {
@@ -310,7 +361,9 @@ async function history(folder: string, seed: number): Promise<void> {
   const main = makeServer('main');
   const replicas = Array.from({ length: 1 + draw(2) }, (_, n) => makeServer(`replica-${n + 1}`));
   const user = new User(main.place.root, draw, done);
-  let scene: Scene = { main, replicas, user, keepsakes, draw };
+  const isChain = !hasMishaps && !hasLocalUsers && takeovers === 0 && draw(2) === 0;
+  const last = isChain ? makeServer('last') : undefined;
+  let scene: Scene = { main, replicas, last, user, keepsakes, draw };
   const calm = { actions: 0, cuts: 0, hasMishaps: false, diesAfter: Infinity };
   user.act(12 + draw(20));
   new Meet(scene, { ...calm, init: true, compares: true }).run();
@@ -325,13 +378,12 @@ async function history(folder: string, seed: number): Promise<void> {
   new Meet(scene, { ...calm, init, compares, actions: 10 + draw(20), cuts, hasMishaps }).run();
   if (hasLocalUsers || takeovers > 0) new Meet(scene, { ...calm, init: true, compares: true }).run();
   const { place, state } = scene.main;
+  const followers = last === undefined ? scene.replicas : [...scene.replicas, last];
   const found = [
     ...contradictions(state),
-    ...scene.replicas.flatMap((one) =>
-      contradictionsOfReplica(join(homeOf(one.place), 'state'), one.place.root),
-    ),
+    ...followers.flatMap((one) => contradictionsOfReplica(join(homeOf(one.place), 'state'), one.place.root)),
     ...keepsakes.violations(),
-    ...scene.replicas.flatMap((one) =>
+    ...followers.flatMap((one) =>
       compareTrees(place.root, one.place.root, { owner: true }).map(
         ({ path, what }) => `${nameOf(one)}: ${path}: ${what}`,
       ),
