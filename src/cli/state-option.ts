@@ -4,7 +4,8 @@ import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { isMirrorRunning } from '../control/client.ts';
 import { FamError } from '../core/errors.ts';
-import { stateFolderOf, statesFolder } from '../mirror/state-folder.ts';
+import { stateFolderOf } from '../mirror/state-folder.ts';
+import { statesFolder } from '../runtime/states-folder.ts';
 
 /** @throws FamError NOT_RUNNING, USAGE */
 export async function chooseState(source: string | undefined, state: string | undefined): Promise<string> {

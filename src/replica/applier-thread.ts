@@ -20,6 +20,7 @@ import { heartbeatMs, type ToSource } from '../wire/messages.ts';
 import { FrameInput } from './frame-input.ts';
 import { type Home, hasNoRoom, leadsToRoot, openHome } from './home.ts';
 import { killStep } from './kill-step.ts';
+import { refuseUnmounted } from './mount-note.ts';
 import { ReplicaSession } from './session.ts';
 import type { ApplierData, FromApplier, SyncReply, SyncRequest, ToApplier } from './thread-messages.ts';
 
@@ -139,6 +140,7 @@ class ApplierThread {
     this.#rootSeenAt = now;
     const { root } = this.#data;
     if (leadsToRoot(root, this.#home)) return;
+    refuseUnmounted(root);
     const message = `${root} is another folder than a moment ago, or gone (was it moved, removed, or something mounted there?): it is opened anew`;
     throw new FamError('DESTINATION_UNWRITABLE', message, { retryable: true });
   }

@@ -31,6 +31,7 @@ import {
   SysError,
   statx,
 } from '../kernel/sys.ts';
+import { refuseUnmounted } from './mount-note.ts';
 
 /** The name that is ours at the top of a root whose parent directory cannot be used. */
 export const innerHomeName = '.fam';
@@ -179,6 +180,7 @@ export function isEmptyRoot(home: Home): boolean {
 }
 
 function openRoot(path: string): { path: string; fd: number } {
+  refuseUnmounted(path);
   const bytes = bytesOfText(path);
   const stat = new Stat();
   let result = statx(AT_FDCWD, bytes, stat, 0);

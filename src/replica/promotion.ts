@@ -11,6 +11,7 @@ import { sourceIdOf } from '../tree/source-id.ts';
 import { TreeStore } from '../tree/store.ts';
 import { ApplyingMark } from './applying-mark.ts';
 import { findHome, type Home, type HomePlace, lockHolder, namesIn, openHome } from './home.ts';
+import { refuseUnmounted } from './mount-note.ts';
 import { Records } from './records.ts';
 import { recover } from './recover.ts';
 import { readSuccession, restoreSuccession, writeSuccession } from './succession-file.ts';
@@ -45,6 +46,7 @@ const lookAgainMs = 50;
  * @throws FamError REPLICA_INCOMPLETE, REPLICA_BUSY, DESTINATION_*, STATE_UNUSABLE; it is what it was then
  */
 export async function promote(root: string, { force }: PromoteOptions): Promise<Promotion> {
+  refuseUnmounted(root);
   const place = ownHome(root);
   const former = readSuccession(place?.path);
   if (former?.isMain !== true && former?.isWhole !== true && !force)

@@ -35,6 +35,7 @@ import { type Home, isEmptyRoot } from './home.ts';
 import { InTheWay } from './in-the-way.ts';
 import { KnownContents } from './known-contents.ts';
 import { isSameIdentity } from './local-identity.ts';
+import { noteMount } from './mount-note.ts';
 import { Reconcile } from './reconcile.ts';
 import { Records, type ReplicaMemory } from './records.ts';
 import { recover } from './recover.ts';
@@ -324,6 +325,7 @@ export class ReplicaSession {
   #follow(welcome: Welcome): void {
     const { root } = this.#home;
     this.#succeed(follow({ root, memory: this.#memory, succession: this.#succession }, welcome));
+    noteMount(this.#home.rootFd, root);
   }
 
   #succeed(succession: Succession): void {

@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { statesFolder } from './state-folder.ts';
+import { statesFolder } from './states-folder.ts';
 
 test('statesFolder takes XDG_STATE_HOME if that is an absolute path: a relative one would be another folder for whoever asks from elsewhere', () => {
   const user = vi.spyOn(process, 'geteuid').mockReturnValue(1000);
