@@ -14,6 +14,8 @@ export interface Succession {
   readonly wasMain: boolean;
   /** It has had a whole copy of the line's tree, whatever has happened since. */
   readonly isWhole: boolean;
+  /** `Welcome.descent` of the source that it follows; left out: that said none, or the root is the main. */
+  readonly descent?: readonly string[] | undefined;
 }
 
 /** What a source that is a replica, or was one, has from that. */

@@ -17,6 +17,7 @@ import type { SessionOptions } from '../source/session.ts';
 import type { Condition } from '../source/tree-messages.ts';
 import { type TreeEvent, TreeThread } from '../source/tree-thread.ts';
 import type { Transport } from '../transport/transport.ts';
+import { Descent } from './descent.ts';
 import type { Prepared } from './prepare.ts';
 import { ReplicaRunner } from './replica-runner.ts';
 
@@ -24,6 +25,8 @@ import { ReplicaRunner } from './replica-runner.ts';
 const settleMs = 500;
 /** Changes that are forgotten together. */
 const pruneEvery = 20_000;
+/** So often is looked where the source's own tree comes from. */
+const descentLookMs = 2000;
 /** A file that is written to all the time is sent this often. */
 const hotFileMaxDelayMs = 2000;
 
@@ -57,6 +60,8 @@ export class Mirror implements Controlled {
   readonly #options: MirrorOptions;
   readonly #inherited: Prepared['inherited'];
   readonly #place: Prepared['place'];
+  readonly #descent: Descent;
+  readonly #descentTimer: NodeJS.Timeout;
   readonly #tree: TreeThread;
   readonly #reader: ReaderThread;
   readonly #runners: ReplicaRunner[] = [];
@@ -82,6 +87,8 @@ export class Mirror implements Controlled {
     this.stateDir = stateDir;
     this.#inherited = inherited;
     this.#place = place;
+    this.#descent = new Descent(source);
+    this.#descentTimer = setInterval(() => void this.#lookAtDescent(), descentLookMs);
     this.#tree = tree;
     let reject: (error: Error) => void = () => {};
     const promise = new Promise<never>((_, no) => {
@@ -206,6 +213,7 @@ export class Mirror implements Controlled {
    * Ends it: what is in flight is applied and acknowledged, state is flushed. `graceful` false: at once.
    */
   async close(graceful = true): Promise<void> {
+    clearInterval(this.#descentTimer);
     for (const runner of this.#runners) runner.stop(graceful);
     await Promise.all(this.#runs);
     await this.#reader.stop();
@@ -219,6 +227,7 @@ export class Mirror implements Controlled {
    * in the middle of one keeps the process from exiting for ever (lmdb: its cleanup waits for the lock that this thread has left behind).
    */
   async abandon(): Promise<void> {
+    clearInterval(this.#descentTimer);
     for (const runner of this.#runners) runner.stop(false);
     await this.#reader.stop();
     await this.#tree.stop();
@@ -226,7 +235,7 @@ export class Mirror implements Controlled {
 
   #addReplica(transport: Transport): void {
     const runner = new ReplicaRunner(transport, this.#reader, {
-      session: {
+      session: () => ({
         version: packageVersion(),
         init: this.#options.init,
         durability: this.#options.durability,
@@ -236,8 +245,9 @@ export class Mirror implements Controlled {
         attributeRules: this.#options.attributeRules,
         promotedAt: this.#inherited?.promotedAt,
         follows: this.#inherited?.follows,
+        descent: this.#descent.trees,
         place: this.#place,
-      },
+      }),
       log: this.#options.log,
       wholeHead: () => (this.#scanning ? undefined : this.#head),
       onProgress: () => {
@@ -250,6 +260,16 @@ export class Mirror implements Controlled {
     });
     this.#runners.push(runner);
     this.#runs.push(runner.run());
+  }
+
+  /** Replicas are told in the welcome only, so they are met anew. */
+  async #lookAtDescent(): Promise<void> {
+    if (!(await this.#descent.hasChanged())) return;
+    this.#options.log.info(
+      { event: 'descent' },
+      'the source gets its tree from elsewhere than before: connecting again, to tell the replicas',
+    );
+    for (const runner of this.#runners) runner.renew();
   }
 
   /** What every replica has on its disk need not be remembered change by change; an absent one stops that. */

@@ -23,7 +23,8 @@ const silentDeaths = 5;
 const problemLines = 20;
 
 export interface RunnerOptions {
-  readonly session: SessionOptions;
+  /** What a session is to be like that begins now. */
+  readonly session: () => SessionOptions;
   readonly log: Log;
   /** Something of its status has changed. */
   readonly onProgress: () => void;
@@ -57,6 +58,8 @@ export class ReplicaRunner {
   #lacks: readonly string[] = [];
   #lastError: FamError | undefined;
   #retryAt: number | undefined;
+  /** The session in hand is ended by us, for another one to begin. */
+  #isRenewing = false;
 
   constructor(transport: Transport, reader: ReaderThread, options: RunnerOptions) {
     this.#transport = transport;
@@ -130,6 +133,7 @@ export class ReplicaRunner {
         this.#backoff.connected(performance.now());
         const error = await this.#serve(connection);
         if (this.#stop.signal.aborted) break;
+        if (this.#isRenewing) continue;
         this.#lose(error);
       } catch (error) {
         if (this.#stop.signal.aborted) break;
@@ -159,18 +163,26 @@ export class ReplicaRunner {
     if (this.#session !== undefined) this.#reader.close(this.#session, graceful);
   }
 
+  /** Begins another session, with what `session` says now; what is under way is brought to its end. */
+  renew(): void {
+    if (this.#session === undefined) return;
+    this.#isRenewing = true;
+    this.#reader.close(this.#session, true);
+  }
+
   /** The source has recorded more; `head` is its newest seq. */
   headMoved(head: Seq): void {
     if (this.#progress !== undefined && this.#progress.applied < head) this.#equalAt ??= performance.now();
   }
 
   async #serve(connection: Connection): Promise<FamError> {
+    this.#isRenewing = false;
     this.#met = false;
     this.#inSyncLogged = false;
     this.#problems = 0;
     let failure: FamError | undefined;
     const { how, error } = await new Promise<SessionEnd>((resolve) => {
-      const { session } = this.#options;
+      const session = this.#options.session();
       // Consent is of no use where only what changes is looked at.
       const compares = session.init && !this.#everInSync;
       this.#session = this.#reader.attach({ ...session, compares }, connection, {

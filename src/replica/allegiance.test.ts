@@ -5,6 +5,7 @@ import type { Welcome } from '../wire/messages.ts';
 import { follow } from './allegiance.ts';
 
 const root = '/srv/www';
+const own = sourceIdOf(root);
 const memory = { sourceId: 'line', epoch: 5, reconciled: true };
 const follows: Succession = { sourceId: 'line', promotedAt: 0, isMain: false, wasMain: false, isWhole: true };
 
@@ -55,8 +56,17 @@ describe('whom a replica follows (I9)', () => {
       { sourceId: 'other', promotedAt: 101, init: true },
       'SUPERSEDED',
     ],
-    ['a replica of its own tree', undefined, { follows: sourceIdOf(root) }, 'REPLICA_FENCED'],
+    ['a replica of its own tree, as an earlier fam says it', undefined, { follows: own }, 'REPLICA_FENCED'],
     ['a replica of another tree', {}, { follows: 'other' }, 'follows'],
+    ['a replica of a replica of its own tree', {}, { descent: ['line', 'b', own] }, 'REPLICA_FENCED'],
+    ['one that comes from other trees', {}, { descent: ['line', 'b', 'c'] }, 'follows'],
+    [
+      'a promoted one that comes from its own tree no more',
+      {},
+      { follows: own, descent: ['line'] },
+      'follows',
+    ],
+    ['a copied machine, of which the tree has the same id', {}, { descent: [own] }, 'follows'],
   ];
   test.each(cases)('%s', (_, succession, other, expected) => {
     const known = succession === undefined ? undefined : { ...follows, ...succession };
@@ -83,8 +93,16 @@ describe('whom a replica follows (I9)', () => {
     ).toBe(true);
   });
 
+  test('what the source comes from is remembered, for those who follow this root', () => {
+    const descentBy = (other: Partial<Welcome>) =>
+      follow({ root, memory, succession: follows }, welcome(other)).descent;
+    expect(descentBy({ descent: ['a', 'b'] })).toEqual(['a', 'b']);
+    expect(descentBy({}), 'by an earlier fam').toEqual(['line']);
+    expect(descentBy({ follows: 'other' }), 'by an earlier fam that follows').toEqual(['line', 'other']);
+    expect(descentBy({ promotedAt: 7 }), 'it does not say which tree was promoted').toEqual([]);
+  });
+
   test('who was the main is told from others until it has been compared to the end', () => {
-    const own = sourceIdOf(root);
     const met = (succession: Succession | undefined, sourceId: string): boolean =>
       follow({ root, memory: undefined, succession }, welcome({ sourceId, promotedAt: 7 })).wasMain;
     expect(met(undefined, own), 'the first main').toBe(true);

@@ -24,12 +24,8 @@ export interface Allegiance {
 export function follow({ root, memory, succession }: Allegiance, welcome: Welcome): Succession {
   const { sourceId, promotedAt = 0 } = welcome;
   const own = sourceIdOf(bytesOfText(root));
-  if (welcome.follows === own) {
-    throw new FamError(
-      'REPLICA_FENCED',
-      `${root} is the main that this source follows as a replica: changes would go round in a circle. If the replica is to take over, run fam promote there first`,
-    );
-  }
+  const descent = descentOf(welcome);
+  if (descent.includes(own, 1)) throw circle(root, welcome, descent[1] === own);
   const isLine = succession?.sourceId === sourceId;
   if (succession !== undefined) refuseSuperseded(root, succession, isLine, promotedAt);
   if (!welcome.init && memory !== undefined && memory.sourceId !== sourceId) {
@@ -48,7 +44,26 @@ export function follow({ root, memory, succession }: Allegiance, welcome: Welcom
   const wasWhole = isLine ? succession.isWhole : memory?.sourceId === sourceId && memory.reconciled;
   // A line's first main has no memory of being a replica when it is met by the one that took its place.
   const wasMain = succession === undefined ? sourceId === own : succession.isMain || succession.wasMain;
-  return { sourceId, promotedAt, isMain: false, wasMain, isWhole: wasWhole };
+  return { sourceId, promotedAt, isMain: false, wasMain, isWhole: wasWhole, descent };
+}
+
+/** Where the tree of a source comes from. A source of an earlier fam says two steps at most, and after a promotion the line only. */
+function descentOf({ descent, sourceId, promotedAt = 0, follows }: Welcome): readonly string[] {
+  if (descent !== undefined) return descent;
+  if (promotedAt > 0) return [];
+  return follows === undefined ? [sourceId] : [sourceId, follows];
+}
+
+function circle(root: string, { place }: Welcome, isDirect: boolean): FamError {
+  const promote = `run fam promote ${place?.path ?? 'ROOT'} on its host first`;
+  const [how, remedy] = isDirect
+    ? ['', `If the source is to take over, or gets nothing from there any more, ${promote}`]
+    : [
+        ' by way of others',
+        `If the source is to be the main, ${promote}; if one in between gets nothing from there any more, promote that one`,
+      ];
+  const message = `${root} is what this source gets its tree from as a replica${how}: changes would go round in a circle. ${remedy}`;
+  return new FamError('REPLICA_FENCED', message);
 }
 
 function refuseSuperseded(root: string, succession: Succession, isLine: boolean, promotedAt: number): void {

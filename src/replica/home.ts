@@ -127,9 +127,14 @@ export interface HomePlace {
 
 /** Where the own folder of a root (its real path) is, if it has one. */
 export function findHome(root: string): HomePlace | undefined {
-  const inside = homeAt(join(root, innerHomeName), true);
-  if (inside !== undefined || root === '/') return inside;
-  return homeAt(join(dirname(root), outerHomeName(root)), false);
+  const [inside, beside] = homesOf(root);
+  return homeAt(inside, true) ?? (beside === undefined ? undefined : homeAt(beside, false));
+}
+
+/** Paths where the own folder of a root can be, the one that comes first first. */
+export function homesOf(root: string): readonly [inside: string, ...beside: string[]] {
+  const inside = join(root, innerHomeName);
+  return root === '/' ? [inside] : [inside, join(dirname(root), outerHomeName(root))];
 }
 
 /**

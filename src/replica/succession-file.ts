@@ -16,7 +16,13 @@ const successionSchema = z.object({
   isMain: z.boolean(),
   wasMain: z.boolean(),
   isWhole: z.boolean(),
+  descent: z.optional(z.array(z.string())),
 });
+
+/** Its path in a replica's own folder. */
+export function successionIn(home: string): string {
+  return join(home, fileName);
+}
 
 /**
  * @param home path of the replica's own folder; undefined: there is none
@@ -25,7 +31,7 @@ const successionSchema = z.object({
  */
 export function readSuccession(home: string | undefined): Succession | undefined {
   if (home === undefined) return undefined;
-  const path = join(home, fileName);
+  const path = successionIn(home);
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -48,7 +54,7 @@ export function writeSuccession(home: string, succession: Succession): void {
 /** Puts back what `readSuccession` has said. */
 export function restoreSuccession(home: string, former: Succession | undefined): void {
   if (former !== undefined) writeSuccession(home, former);
-  else rmSync(join(home, fileName), { force: true });
+  else rmSync(successionIn(home), { force: true });
 }
 
 function unusable(path: string, cause: unknown): FamError {

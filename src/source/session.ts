@@ -53,6 +53,7 @@ export interface SessionOptions {
   /** As in `Welcome`. */
   readonly promotedAt?: number | undefined;
   readonly follows?: string | undefined;
+  readonly descent?: readonly string[] | undefined;
   readonly place?: Welcome['place'];
   /** Bytes a second to this replica at most. */
   readonly bandwidth?: number | undefined;
@@ -305,6 +306,7 @@ export class Session {
       attributeRules,
       promotedAt = 0,
       follows,
+      descent,
       trusted,
       place,
     } = this.#options;
@@ -322,6 +324,7 @@ export class Session {
       ...(attributeRules === undefined ? {} : { attributeRules }),
       ...(promotedAt === 0 ? {} : { promotedAt }),
       ...(follows === undefined ? {} : { follows }),
+      ...(descent === undefined ? {} : { descent: [...descent] }),
       ...(place === undefined ? {} : { place }),
       ...(this.#takesAlive ? { aliveMs: heartbeatMs } : {}),
     });

@@ -99,6 +99,7 @@ const toAgent: fc.Arbitrary<ToAgent> = fc.oneof(
       epoch: count,
       promotedAt: count,
       follows: text,
+      descent: fc.array(text, { maxLength: 5 }),
       mode: fc.constantFrom('resume' as const, 'reconcile' as const),
       init: fc.boolean(),
       durability: fc.constantFrom('none' as const, 'batch' as const, 'file' as const),

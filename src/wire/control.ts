@@ -14,6 +14,8 @@ const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsTyp
 /** A text that goes into logs and records: long enough for any path, short enough for any screen. */
 const maxTextLength = 8192;
 const text = z.string().check(z.maxLength(maxTextLength));
+/** Of a tree that is handed on and on. */
+const maxTrees = 1000;
 const count = z.int().check(z.nonnegative());
 const errorCode = z.custom<ErrorCode>(
   (value) => typeof value === 'string' && Object.hasOwn(exitCodes, value),
@@ -52,6 +54,7 @@ const schemas = {
     epoch: count,
     promotedAt: z.optional(count),
     follows: z.optional(text),
+    descent: z.optional(z.array(text).check(z.maxLength(maxTrees))),
     place: z.optional(z.object({ boot: text, path: text, file: text })),
     mode: z.enum(['resume', 'reconcile']),
     init: z.boolean(),

@@ -53,6 +53,8 @@ export interface Welcome {
   readonly promotedAt?: number | undefined;
   /** The line that the source's own tree follows as a replica. */
   readonly follows?: string | undefined;
+  /** The trees that the source's own one comes from, by what `sourceIdOf` says of them: itself, what it follows, what that follows, and so on. */
+  readonly descent?: readonly string[] | undefined;
   /** Where the source is, so that an agent on its own host does not write to it. */
   readonly place?: HostPlace | undefined;
   readonly mode: 'resume' | 'reconcile';

@@ -203,6 +203,84 @@ test('a replica that was not promoted does not mirror back to its main', async (
   await first.end();
 });
 
+/** Three trees, of which the first has files. */
+async function startThree(): Promise<readonly [string, string, string]> {
+  const farm = await startFarm({ ssh: 0, local: 2, files: 10 });
+  const [b = '', c = ''] = farm.replicas;
+  return [farm.source, b, c];
+}
+
+const handOn = (source: string, dest: string, ...args: string[]): Mirror =>
+  new Mirror({ source, dests: [dest], args });
+
+async function arrives(from: string, to: string, text: string): Promise<void> {
+  writeFileSync(join(from, 'page'), text);
+  await waitFor(() => existsSync(join(to, 'page')) && readFileSync(join(to, 'page'), 'utf8') === text, {
+    describe: `${text} in ${to}`,
+  });
+}
+
+test('a chain of three does not become a circle, and is turned when its end is promoted', async () => {
+  const [a, b, c] = await startThree();
+  const first = handOn(a, b);
+  await first.inSync();
+  const second = handOn(b, c);
+  await second.inSync();
+  const back = handOn(c, a, '--init');
+  expect((await back.exited).code).toBe(34);
+  expect(back.stderr).toContain(`by way of others: changes would go round in a circle`);
+  expect(back.stderr).toContain(`run fam promote ${c}`);
+  await arrives(a, c, 'down the chain');
+
+  await second.end();
+  await promote(c);
+  const turned = handOn(c, a);
+  await turned.inSync();
+  await first.barrier();
+  await arrives(c, b, 'from the other end');
+  const circle = handOn(b, c);
+  expect((await circle.exited).code, 'c is the main').toBe(35);
+  await first.end();
+  const again = handOn(a, b);
+  await again.inSync();
+  await arrives(c, b, 'started again');
+  await again.end();
+  await turned.end();
+});
+
+test('a circle that is closed where nothing was known when its parts began', async () => {
+  const [a, b, c] = await startThree();
+  const last = handOn(c, a);
+  await last.inSync();
+  const second = handOn(b, c);
+  await second.inSync();
+  // What c follows is told to a while the mirror runs.
+  await last.logged('in-sync', { count: 2 });
+  const first = handOn(a, b);
+  expect((await first.exited).code).toBe(34);
+  await arrives(b, a, 'still a chain');
+  await last.end();
+  await second.end();
+});
+
+test('a circle of which all parts begin at once stops, and says how to go on', async () => {
+  const [a, b, c] = await startThree();
+  const ring = [handOn(a, b), handOn(b, c), handOn(c, a)];
+  const isRefused = (mirror: Mirror): boolean => mirror.stderr.includes('in a circle');
+  await waitFor(() => ring.some(isRefused), { describe: () => ring.map((one) => one.stderr).join('\n') });
+  for (const mirror of ring) await mirror.stop('SIGTERM');
+  await promote(a, '--force');
+  const first = handOn(a, b, '--init');
+  await first.inSync();
+  const second = handOn(b, c);
+  await second.inSync();
+  await arrives(a, c, 'a is the main');
+  await first.barrier();
+  expectEqualTrees(a, b);
+  await first.end();
+  await second.end();
+});
+
 test("a promoted replica's own folder inside its root is not mirrored", async () => {
   const farm = await startFarm({ ssh: 0, local: 2, files: 10 });
   const [web2 = '', web3 = ''] = farm.replicas;
