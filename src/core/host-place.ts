@@ -7,4 +7,6 @@ export interface HostPlace {
   readonly path: string;
   /** Device and inode number. */
   readonly file: string;
+  /** Inode number and birth: the same after the next boot, when the device may have another number. Left out: an earlier fam does not say. */
+  readonly object?: string | undefined;
 }

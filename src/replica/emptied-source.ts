@@ -8,7 +8,10 @@ import type { FormerInodes } from './former-inodes.ts';
 import type { Home } from './home.ts';
 import { isReserved } from './reserved.ts';
 
-/** What a small tree has may have changed altogether while the source's records were lost; as many names do not (tree/recorder.ts). */
+/**
+ * What a small tree has may have changed altogether while the source's records were lost; as many names do not (tree/recorder.ts). Where
+ * the root is another folder as well, nothing speaks for that: a source that has its records asks then, however small it is.
+ */
 const maxReplaced = 1000;
 /** The top of an empty disk holds this. */
 const emptyDiskName = 'lost+found';
@@ -18,14 +21,20 @@ const emptyDiskName = 'lost+found';
  * anything is changed here: this is asked again at the next attempt.
  * @param former what fam had left here; undefined: nothing that counts
  * @param listing the first of the source's root
+ * @param isOtherRoot the source's root is another folder than the one that all this came from
  * @throws FamError SOURCE_DOUBTFUL
  */
-export function admitEmptied(home: Home, former: FormerInodes | undefined, listing: Listing): void {
+export function admitEmptied(
+  home: Home,
+  former: FormerInodes | undefined,
+  listing: Listing,
+  isOtherRoot: boolean,
+): void {
   // More names than a message holds are no empty mount point.
   if (former === undefined || !listing.last) return;
   const listed = new Set<string>(listing.entries.map(({ name }) => name));
   listed.delete(emptyDiskName);
-  if (listed.size > 0 && former.size <= maxReplaced) return;
+  if (listed.size > 0 && former.size <= maxReplaced && !isOtherRoot) return;
   const fd = openat(home.rootFd, '.', O_RDONLY | O_DIRECTORY);
   if (fd < 0) return;
   const stat = new Stat();

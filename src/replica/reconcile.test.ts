@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { readXattrs } from '../../test/oracle/xattrs.ts';
@@ -78,11 +87,19 @@ test('removes a folder that went while it was being compared, although the agent
   expect(existsSync(join(pair.folder, '.fam-replica/state/former'))).toBe(false);
 });
 
-/** The same source, its state folder lost and what it holds replaced. */
+/** The same source, its state folder lost and its root replaced. */
 function withoutState(pair: ReplicaPair, ...names: string[]): ReplicaPair {
-  pair.close();
-  for (const name of ['source', 'source-state']) rmSync(join(pair.folder, name), { recursive: true });
+  // The new one has another inode number.
+  renameSync(pair.source, join(pair.folder, 'former-source'));
   mkdirSync(pair.source);
+  return withoutStateOnly(pair, ...names);
+}
+
+/** The same source, its state folder lost and what its root holds replaced. */
+function withoutStateOnly(pair: ReplicaPair, ...names: string[]): ReplicaPair {
+  pair.close();
+  rmSync(join(pair.folder, 'source-state'), { recursive: true });
+  for (const name of readdirSync(pair.source)) rmSync(join(pair.source, name), { recursive: true });
   for (const name of names) writeFileSync(join(pair.source, name), name);
   const next = new ReplicaPair(pair.folder);
   onTestFinished(() => next.close());
@@ -117,6 +134,36 @@ test('I4: so does one that holds nothing of what it had but another disk, or a f
   for (let attempt = 0; attempt < 2; attempt++)
     expect(() => stray.connect()).toThrow(expect.objectContaining({ code: 'SOURCE_DOUBTFUL' }));
   expect(readdirSync(join(first.replica, 'folder')).length).toBe(1000);
+});
+
+test('I4: so does one of any size that has nothing of what it had, and whose root is another folder', () => {
+  const first = new ReplicaPair(tempFolder('fam-reconcile', '/dev/shm'));
+  const saysRoot = true;
+  writeFileSync(join(first.source, 'page'), 'page');
+  first.record();
+  first.connect({ saysRoot });
+  const changed = withoutStateOnly(first, 'index');
+  changed.connect({ saysRoot });
+  expect(readdirSync(first.replica), 'in the same folder all may have changed').toEqual(['index']);
+  const stray = withoutState(changed, 'stray');
+  for (let attempt = 0; attempt < 2; attempt++)
+    expect(() => stray.connect({ saysRoot })).toThrow(expect.objectContaining({ code: 'SOURCE_DOUBTFUL' }));
+  expect(readdirSync(first.replica)).toEqual(['index']);
+  writeFileSync(join(stray.source, 'index'), 'restored');
+  stray.record();
+  stray.connect({ saysRoot });
+  expect(readdirSync(first.replica).sort(), 'a restored one has something in common').toEqual([
+    'index',
+    'stray',
+  ]);
+  rmSync(join(first.folder, 'former-source'), { recursive: true });
+  const trusted = withoutState(stray, 'meant');
+  expect(() => trusted.connect({ saysRoot })).toThrow(expect.objectContaining({ code: 'SOURCE_DOUBTFUL' }));
+  trusted.connect({ saysRoot, trusted: true });
+  expect(readdirSync(first.replica)).toEqual(['meant']);
+  const again = withoutStateOnly(trusted, 'other');
+  again.connect({ saysRoot });
+  expect(readdirSync(first.replica), 'it is the known one now').toEqual(['other']);
 });
 
 test('a source that still has its records may be emptied', () => {

@@ -71,6 +71,8 @@ export interface ReconcileOptions {
   readonly newestContent: Seq | undefined;
   /** The source may have lost its own records, and cannot tell that what it lacks is not meant (I4). */
   readonly isDoubtful: boolean;
+  /** Its root is another folder than before. */
+  readonly isOtherRoot: boolean;
   /** This root was the main before the source: names that the source has lost since go to the trash. */
   readonly wasMain: boolean;
   /** What is found at names whose content, or folder, is still to come. */
@@ -127,7 +129,7 @@ export class Reconcile {
     const { home, placer, records } = this.#applier;
     const { store } = records;
     if (this.#options.isDoubtful && listing.first && listing.directory === rootId)
-      admitEmptied(home, placer.former, listing);
+      admitEmptied(home, placer.former, listing, this.#options.isOtherRoot);
     store.transaction(() => {
       if (listing.first) this.#begin(listing.directory);
       else this.#goOn();

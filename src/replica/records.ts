@@ -41,6 +41,8 @@ export interface ReplicaMemory {
   readonly latest: readonly InodeId[];
   /** `rulesKey` of the rules by which all of it was compared; undefined: an older fam did not note it. */
   readonly rules?: string | undefined;
+  /** `HostPlace.object` of the source's root when the last first contact came to its end, or since; undefined: not known. */
+  readonly sourceRoot?: string | undefined;
 }
 
 const seq = z.int().check(z.nonnegative());
@@ -63,6 +65,7 @@ const memorySchema = z.object({
   lackingSince: z._default(seq, 0),
   latest: z._default(z.array(seq), []),
   rules: z.optional(z.string()),
+  sourceRoot: z.optional(z.string()),
 });
 
 const memoryKey = 'replica/memory';

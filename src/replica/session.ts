@@ -282,18 +282,23 @@ export class ReplicaSession {
     if (welcome.attributeRules !== undefined) this.#rules = new AttributeRules(welcome.attributeRules);
     this.#welcome = welcome;
     const memory = this.#memory;
+    const isSameMain = this.#succession?.promotedAt === (welcome.promotedAt ?? 0);
     this.#follow(welcome);
     this.#applier.maker.syncFiles = welcome.durability === 'file';
     if (welcome.mode === 'resume') {
       if (memory === undefined || memory.sourceId !== welcome.sourceId) {
         throw new FamError('PROTOCOL', 'the source resumes what this replica does not remember');
       }
+      this.#noteSourceRoot(memory);
       return;
     }
     const isSameSource = memory?.sourceId === welcome.sourceId;
     // A first contact that is cut off begins anew with the same doubts.
     const settledEpoch = memory?.reconciled === true ? memory.epoch : memory?.settledEpoch;
     const settledCursor = memory?.reconciled === true ? memory.cursor : memory?.settledCursor;
+    // Another main has another root.
+    const sourceRoot = isSameSource && isSameMain ? memory.sourceRoot : undefined;
+    const rootNow = welcome.place?.object;
     const isSamePast = isSameSource && settledEpoch === welcome.epoch;
     this.#isFormerKept = true;
     this.#reconcile = new Reconcile(this.#applier, {
@@ -301,6 +306,7 @@ export class ReplicaSession {
       isSameSource,
       newestContent: isSamePast ? settledCursor : undefined,
       isDoubtful: settledEpoch !== welcome.epoch && welcome.trusted !== true,
+      isOtherRoot: sourceRoot !== undefined && rootNow !== undefined && sourceRoot !== rootNow,
       wasMain: this.#succession?.wasMain === true,
       inTheWay: this.#inTheWay,
       problem: (problem) => this.#problem(problem),
@@ -318,8 +324,15 @@ export class ReplicaSession {
         lackingSince: 0,
         latest: [],
         rules: rulesKey(welcome.attributeRules),
+        sourceRoot,
       });
     });
+  }
+
+  /** The source itself has admitted its root, or has been told to. */
+  #noteSourceRoot(memory: ReplicaMemory): void {
+    const sourceRoot = this.#welcome?.place?.object ?? memory.sourceRoot;
+    if (sourceRoot !== memory.sourceRoot) this.#remember({ ...memory, sourceRoot });
   }
 
   #follow(welcome: Welcome): void {
@@ -372,6 +385,7 @@ export class ReplicaSession {
     this.#records.store.transaction(() => {
       for (const id of lacking) this.#records.pending.add(id);
       this.#remember({ ...this.#known(), cursor: seq, listedFrom: seq, reconciled: true });
+      this.#noteSourceRoot(this.#known());
     });
     this.#tellReconciled = true;
     if (this.#succession !== undefined) this.#succeed({ ...this.#succession, wasMain: false });

@@ -2,12 +2,13 @@ import { realpathSync, statSync } from 'node:fs';
 import type { HostPlace } from '../core/host-place.ts';
 import { bytesOfText } from '../core/name.ts';
 import { below } from '../core/under.ts';
+import { AT_FDCWD, check, Stat, statx } from '../kernel/sys.ts';
 import { bootId } from './store-files.ts';
 
 /** Of a folder on this host. Throws what `stat` does. */
 export function hostPlaceOf(folder: string): HostPlace {
   const path = realpathSync(folder);
-  return { boot: bootId(), path, file: fileOf(path) };
+  return { boot: bootId(), path, file: fileOf(path), object: objectAt(path) };
 }
 
 /**
@@ -26,6 +27,12 @@ export function overlapsHere(place: HostPlace, folder: string): boolean {
   }
   const [one, other] = [bytesOfText(place.path), bytesOfText(folder)];
   return below(one, other) !== undefined || below(other, one) !== undefined;
+}
+
+function objectAt(path: string): string {
+  const stat = new Stat();
+  check(statx(AT_FDCWD, bytesOfText(path), stat), 'stat', path);
+  return `${stat.inoHigh}:${stat.inoLow}:${stat.birth}`;
 }
 
 function fileOf(path: string): string {

@@ -100,6 +100,10 @@ const toAgent: fc.Arbitrary<ToAgent> = fc.oneof(
       promotedAt: count,
       follows: text,
       descent: fc.array(text, { maxLength: 5 }),
+      place: fc.record(
+        { boot: text, path: text, file: text, object: text },
+        { requiredKeys: ['boot', 'path', 'file'] },
+      ),
       mode: fc.constantFrom('resume' as const, 'reconcile' as const),
       init: fc.boolean(),
       durability: fc.constantFrom('none' as const, 'batch' as const, 'file' as const),

@@ -55,7 +55,7 @@ const schemas = {
     promotedAt: z.optional(count),
     follows: z.optional(text),
     descent: z.optional(z.array(text).check(z.maxLength(maxTrees))),
-    place: z.optional(z.object({ boot: text, path: text, file: text })),
+    place: z.optional(z.object({ boot: text, path: text, file: text, object: z.optional(text) })),
     mode: z.enum(['resume', 'reconcile']),
     init: z.boolean(),
     durability: z.enum(['none', 'batch', 'file']),

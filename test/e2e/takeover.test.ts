@@ -137,6 +137,21 @@ test('a replica takes over, the others follow it without consent, the old main c
   expect((await again.exited).code, 'web2 is not the main any more').toBe(34);
 });
 
+test('users of a small tree have replaced all of it when another replica meets the main that took over', async () => {
+  const farm = await startFarm({ ssh: 0, local: 2, files: 5 });
+  const [web2 = '', web3 = ''] = farm.replicas;
+  const first = farm.start();
+  await first.inSync();
+  await first.end();
+  await promote(web2);
+  for (const name of readdirSync(web2)) rmSync(join(web2, name), { recursive: true });
+  writeFileSync(join(web2, 'new page'), 'x');
+  const second = new Mirror({ source: web2, dests: [web3] });
+  await second.inSync();
+  expectEqualTrees(web2, web3);
+  await second.end();
+});
+
 test('the old main gives up all that was removed meanwhile, in more names than one message holds', async () => {
   const farm = await startFarm({ ssh: 0, local: 1, files: 10 });
   const [web2 = ''] = farm.replicas;

@@ -13,6 +13,7 @@ import { ReplicaSession } from '../../src/replica/session.ts';
 import { BlockLedger } from '../../src/source/block-ledger.ts';
 import { Contents } from '../../src/source/contents.ts';
 import { Session, type SessionEvent } from '../../src/source/session.ts';
+import { hostPlaceOf } from '../../src/tree/host-place.ts';
 import { Recorder } from '../../src/tree/recorder.ts';
 import { admitRoot } from '../../src/tree/source-check.ts';
 import { sourceIdOf } from '../../src/tree/source-id.ts';
@@ -26,6 +27,8 @@ export class Killed extends Error {}
 export interface PairOptions {
   readonly init?: boolean;
   readonly trusted?: boolean;
+  /** The source says which folder its root is. */
+  readonly saysRoot?: boolean;
   readonly durability?: 'none' | 'batch' | 'file';
   /** Called after the agent has taken a piece of a stream, with how many it has taken; may throw `Killed`. */
   readonly onPiece?: (pieces: number) => void;
@@ -206,6 +209,7 @@ export class ReplicaPair implements Disposable {
         init: options.init ?? false,
         durability: options.durability ?? 'none',
         trusted: options.trusted,
+        place: options.saysRoot === true ? hostPlaceOf(this.source) : undefined,
         hotFileMaxDelayMs: 2000,
       },
     );
