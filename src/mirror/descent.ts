@@ -15,6 +15,7 @@ export class Descent {
   readonly #own: string;
   #trees: readonly string[];
   #seen = '';
+  #isLooking = false;
 
   /** @param source the source's real path */
   constructor(source: string) {
@@ -30,7 +31,11 @@ export class Descent {
 
   /** Looks whether it has changed. Never blocks while nothing has. */
   async hasChanged(): Promise<boolean> {
+    // A file system that does not answer is asked once.
+    if (this.#isLooking) return false;
+    this.#isLooking = true;
     const seen = (await Promise.all(homesOf(this.#source).map((home) => lookOf(successionIn(home))))).join();
+    this.#isLooking = false;
     if (seen === this.#seen) return false;
     this.#seen = seen;
     const former = this.#trees.join();

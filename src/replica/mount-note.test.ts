@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { tempFolder } from '../../test/support/temp-folder.ts';
 import { escapedPath, statesFolder } from '../runtime/states-folder.ts';
 import { openHome } from './home.ts';
@@ -97,6 +97,22 @@ describe.skipIf(process.getuid?.() !== 0)('a replica whose file system is not mo
     execFileSync('mount', ['--bind', root, root]);
     onTestFinished(() => void execFileSync('umount', ['-l', root]));
     expect(() => openHome(root)).toThrow(`no file system is mounted on ${point},`);
+  });
+
+  test('nothing is left on the file system of the replica where the user has its state there', () => {
+    const { disk, point, mount, unmount } = makeDisk();
+    mount();
+    const home = openHome(point);
+    const user = vi.spyOn(process, 'geteuid').mockReturnValue(65_534);
+    vi.stubEnv('XDG_STATE_HOME', join(point, 'home', 'state'));
+    onTestFinished(() => {
+      user.mockRestore();
+      vi.unstubAllEnvs();
+    });
+    noteMount(home.rootFd, home.root);
+    home.close();
+    expect(readdirSync(disk)).toEqual(['.fam']);
+    unmount();
   });
 
   test('a root that is on no file system of its own is not noted', () => {

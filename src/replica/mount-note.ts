@@ -47,9 +47,9 @@ export function noteMount(rootFd: number, root: string): void {
   if (existsSync(note)) return;
   const folder = dirname(note);
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
     const { mountId } = stat;
-    if (statx(AT_FDCWD, bytesOfText(folder), stat) < 0 || stat.mountId === mountId) return;
+    if (statx(AT_FDCWD, bytesOfText(nearest(folder)), stat) < 0 || stat.mountId === mountId) return;
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
     replaceDurably(
       folder,
       basename(note),
