@@ -1,9 +1,16 @@
 // Where a source keeps its state: one folder a source, named after its path.
 
 import { join } from 'node:path';
-import { escapedPath, statesFolder } from '../runtime/states-folder.ts';
+import { statesFolder } from '../runtime/states-folder.ts';
 
-/** The state folder of a source that was given no `--state`. */
+/** The state folder of a source that was given no `--state`: its path, escaped as systemd-escape(1) does. */
 export function stateFolderOf(source: string): string {
-  return join(statesFolder(), escapedPath(source));
+  let name = '';
+  for (const byte of Buffer.from(source.replace(/^\/+|\/+$/g, ''))) {
+    const char = String.fromCharCode(byte);
+    if (char === '/') name += '-';
+    else if (/[A-Za-z0-9:_.]/.test(char)) name += char;
+    else name += `\\x${byte.toString(16).padStart(2, '0')}`;
+  }
+  return join(statesFolder(), name === '' ? '-' : name);
 }

@@ -3,20 +3,18 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:f
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { tempFolder } from '../../test/support/temp-folder.ts';
-import { escapedPath, statesFolder } from '../runtime/states-folder.ts';
 import { openHome } from './home.ts';
-import { noteMount } from './mount-note.ts';
+import { noteMount, noteOf } from './mount-note.ts';
 
 /** A file system that can be mounted on `point` again and again, as a disk. */
 function makeDisk() {
   const folder = tempFolder('mount-note');
   const [disk, point] = [join(folder, 'disk'), join(folder, 'point')];
-  const note = join(statesFolder(), '@mounts', escapedPath(point));
+  const note = noteOf(point);
   for (const path of [disk, point]) mkdirSync(path);
   execFileSync('mount', ['-t', 'tmpfs', 'fam-test', disk]);
   const unmount = (): void => void execFileSync('umount', ['-l', point]);
   onTestFinished(() => {
-    rmSync(note, { force: true });
     while (readdirSync(point).length > 0 && readFileSync('/proc/mounts', 'utf8').includes(` ${point} `))
       unmount();
     execFileSync('umount', ['-l', disk]);
@@ -89,7 +87,7 @@ describe.skipIf(process.getuid?.() !== 0)('a replica whose file system is not mo
     execFileSync('mount', ['--bind', root, root]);
     serve(root);
     execFileSync('umount', ['-l', root]);
-    expect(existsSync(join(statesFolder(), '@mounts', escapedPath(root)))).toBe(false);
+    expect(existsSync(noteOf(root))).toBe(false);
     expect(existsSync(note)).toBe(true);
     serve(root);
     unmount();

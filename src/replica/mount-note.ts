@@ -9,7 +9,7 @@ import { bytesOfText, textOfBytes } from '../core/name.ts';
 import { below, under } from '../core/under.ts';
 import { type Mount, readMounts } from '../kernel/mounts.ts';
 import { AT_FDCWD, fstat, Stat, statx } from '../kernel/sys.ts';
-import { escapedPath, statesFolder } from '../runtime/states-folder.ts';
+import { statesFolder } from '../runtime/states-folder.ts';
 import { replaceDurably } from '../tree/store-files.ts';
 
 /** No source's state has such a name. */
@@ -60,8 +60,9 @@ export function noteMount(rootFd: number, root: string): void {
   }
 }
 
-function noteOf(point: string): string {
-  return join(statesFolder(), folderName, escapedPath(point));
+/** Where it is noted that a file system is mounted there. The name can be typed into a shell as it is told, as far as the path can. */
+export function noteOf(point: string): string {
+  return join(statesFolder(), folderName, encodeURIComponent(point.slice(1)));
 }
 
 function isAtOrBelow(folder: string, path: string): boolean {

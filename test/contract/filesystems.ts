@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { forgetMounts } from '../support/forget-mounts.ts';
 
 /** `overlay-handles`: overlayfs with nfs_export=on, which gives file handles. */
 export const fileSystemTypes = [
@@ -98,6 +99,7 @@ export function mountFileSystem(type: FileSystemType, size?: number): MountedFil
       }
     }
     rmSync(folder, { recursive: true, force: true });
+    forgetMounts(folder);
   }
   try {
     const bytes = imageBytes[type] && (size ?? imageBytes[type]);

@@ -1,10 +1,9 @@
 // The disk of a web server does not come up again after a reboot, or is unmounted under the agent: fam waits for it.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { escapedPath, statesFolder } from '../../src/runtime/states-folder.ts';
 import { expectEqualTrees } from '../oracle/compare-trees.ts';
 import { type LogLine, Mirror, runFam } from '../support/fam.ts';
 import { makeTree } from '../support/make-tree.ts';
@@ -30,7 +29,6 @@ test('a replica waits until its file system is mounted, and the others go on', a
   onTestFinished(() => {
     if (existsSync(root)) unmount();
     execFileSync('umount', ['-l', disk]);
-    rmSync(join(statesFolder(), '@mounts', escapedPath(point)), { force: true });
   });
   mount();
   const state = join(folder, 'state');
