@@ -25,9 +25,10 @@ export function follow({ root, memory, succession }: Allegiance, welcome: Welcom
   const { sourceId, promotedAt = 0 } = welcome;
   const own = sourceIdOf(bytesOfText(root));
   const descent = descentOf(welcome);
-  if (descent.includes(own, 1)) throw circle(root, welcome, descent[1] === own);
   const isLine = succession?.sourceId === sourceId;
+  // Whoever was promoted says so, whether the source has heard by now that it follows from there or not.
   if (succession !== undefined) refuseSuperseded(root, succession, isLine, promotedAt);
+  if (descent.includes(own, 1)) throw circle(root, welcome, descent[1] === own);
   if (!welcome.init && memory !== undefined && memory.sourceId !== sourceId) {
     throw new FamError(
       'REPLICA_FENCED',
