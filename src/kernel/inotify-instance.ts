@@ -17,6 +17,8 @@ export interface InotifyInstance {
   readonly fd: number;
   /** Events are here that `fd` does not tell of any more. */
   readonly hasWaiting: boolean;
+  /** Another listener's part of it, with the same descriptor; undefined: it is for a single one. */
+  readonly share: (() => InotifyInstance) | undefined;
   /** inotify_add_watch(2): the watch, or -errno. Events that are older than it may come too. */
   add(path: ByteString, mask: number): number;
   /** Ends a watch. */
@@ -42,6 +44,7 @@ export function inotifyInit(): number {
 export class OwnInstance implements InotifyInstance {
   readonly fd: number;
   readonly hasWaiting = false;
+  readonly share = undefined;
   #isClosed = false;
 
   constructor(fd: number) {
@@ -150,6 +153,7 @@ class SharedInstance {
 /** One listener's part of it. Whoever reads takes out what the others are to be told, too. */
 class Share implements InotifyInstance {
   readonly fd: number;
+  readonly share: () => InotifyInstance;
   readonly #instance: SharedInstance;
   readonly #watches = new Set<number>();
   #waiting: Uint8Array[] = [];
@@ -158,6 +162,7 @@ class Share implements InotifyInstance {
   constructor(instance: SharedInstance) {
     this.#instance = instance;
     this.fd = instance.fd;
+    this.share = () => instance.open();
   }
 
   get hasWaiting(): boolean {

@@ -134,7 +134,7 @@ export class InotifySource implements EventSource {
       return;
     }
     try {
-      this.#root = new RootWatch(rootFd);
+      this.#root = new RootWatch(rootFd, instance.share);
     } catch (error) {
       instance.close();
       throw error;
@@ -151,7 +151,7 @@ export class InotifySource implements EventSource {
   }
 
   get pendingUntil(): number | undefined {
-    return this.#instance.hasWaiting ? 0 : this.#heldUntil;
+    return this.#instance.hasWaiting || this.#root?.hasWaiting === true ? 0 : this.#heldUntil;
   }
 
   add(fd: number, tag: DirectoryTag): void {

@@ -5,6 +5,7 @@ import { below } from '../core/under.ts';
 import { AT_FDCWD, O_DIRECTORY, O_PATH } from './constants.ts';
 import { openat } from './entry-calls.ts';
 import type { KernelEvent } from './event-source.ts';
+import type { InotifyInstance } from './inotify-instance.ts';
 import { MountedFiles } from './mounted-files.ts';
 import { type Mount, MountWatch, pathOf } from './mounts.ts';
 import { fstat, Stat, statx } from './stat.ts';
@@ -28,14 +29,15 @@ export class RootWatch {
   #gone = false;
   #hasBegun = false;
 
-  constructor(rootFd: number) {
+  /** @param share for what is mounted over files, where its descriptor is polled anyway */
+  constructor(rootFd: number, share?: () => InotifyInstance) {
     this.path = pathOf(rootFd);
     this.name = this.path.slice(this.path.lastIndexOf('/') + 1);
     check(fstat(rootFd, this.#root), 'stat', this.path);
     this.mounts = new MountWatch(
       (mount) => mount.id === this.#root.mountId || below(this.path, mount.point) !== undefined,
     );
-    this.#files = new MountedFiles((fd) => this.mounts.wakeBy(fd));
+    this.#files = new MountedFiles((fd) => this.mounts.wakeBy(fd), share);
     for (const mount of this.mounts.all)
       if (below(this.path, mount.point) !== undefined) this.#files.add(mount);
     this.#lookBelow();
@@ -44,6 +46,11 @@ export class RootWatch {
   /** The mount that the root is on. */
   get mountId(): number {
     return this.#root.mountId;
+  }
+
+  /** `changes` has something to tell that no descriptor tells of. */
+  get hasWaiting(): boolean {
+    return this.#files.hasWaiting;
   }
 
   /** Something is mounted below the root, as far as `changes` has seen. */

@@ -23,7 +23,8 @@ const STATX_ATTR_MOUNT_ROOT = 0x2000;
 /** STATX_MNT_ID; STATX_MNT_ID_UNIQUE (Linux 6.8) in its place makes the kernel tell a number that is never given out again. */
 const mountIdMask = 0x1000;
 const uniqueIdMask = 0x4000;
-const AT_STATX_DONT_SYNC = 0x4000;
+/** What is known of the inode suffices: no server is asked. */
+export const AT_STATX_DONT_SYNC = 0x4000;
 
 const two32 = 2 ** 32;
 
