@@ -19,6 +19,8 @@ export interface FollowedLinksOptions {
   readonly onRoot: () => void;
   /** A link leads to something else, or what it leads to has changed. */
   readonly onChanged: (directory: Directory, name: Name) => void;
+  /** A directory (absolute) that one of the ways leads through cannot be watched; errno as system calls return it. */
+  readonly onUnwatched: (directory: ByteString, errno: number) => void;
 }
 
 interface Link {
@@ -125,7 +127,7 @@ export class FollowedLinks {
   }
 
   #openRoute(): Route {
-    this.#route ??= new Route();
+    this.#route ??= new Route(this.#options.onUnwatched);
     return this.#route;
   }
 

@@ -7,7 +7,7 @@ import { close, openat, readlinkat } from '../kernel/entry-calls.ts';
 import { type DirectoryTag, Hint } from '../kernel/event-source.ts';
 import { InotifySource } from '../kernel/inotify.ts';
 import { shareInstance } from '../kernel/inotify-instance.ts';
-import { check } from '../kernel/sys-error.ts';
+import { check, SysError } from '../kernel/sys-error.ts';
 
 /** As the kernel's own limit (path_resolution(7)). */
 const maxLinks = 40;
@@ -29,9 +29,14 @@ export class Route implements Disposable {
   readonly #directories = new Map<ByteString, WatchedDirectory>();
   readonly #pathsOf = new Map<string, Set<ByteString>>();
   readonly #steps = new Map<ByteString, Step[]>();
+  readonly #onUnwatched: (directory: ByteString, errno: number) => void;
+  /** Told once. */
+  readonly #unwatched = new Set<ByteString>();
   #nextTag: DirectoryTag = 1;
 
-  constructor() {
+  /** @param onUnwatched a directory on a way that cannot be watched (errno as calls return it): what is swapped in it is not noticed */
+  constructor(onUnwatched: (directory: ByteString, errno: number) => void) {
+    this.#onUnwatched = onUnwatched;
     const fd = check(openat(AT_FDCWD, '/', O_PATH | O_DIRECTORY), 'open', '/');
     try {
       this.#source = new InotifySource(fd, undefined, shareInstance());
@@ -67,7 +72,7 @@ export class Route implements Disposable {
       if (wholeWay || isLink || links > 0) {
         const step = this.#step(at === '' ? '/' : at, name);
         if (step === undefined) break;
-        steps.push(step);
+        if (step !== 'unwatched') steps.push(step);
       }
       if (!isLink) {
         at = `${at}/${name}`;
@@ -86,7 +91,8 @@ export class Route implements Disposable {
     }
   }
 
-  #step(directory: ByteString, name: ByteString): Step | undefined {
+  /** undefined: it is not there. */
+  #step(directory: ByteString, name: ByteString): Step | 'unwatched' | undefined {
     let watched = this.#directories.get(directory);
     const fd = openat(AT_FDCWD, directory, O_PATH | O_DIRECTORY);
     if (fd < 0) return undefined;
@@ -94,6 +100,11 @@ export class Route implements Disposable {
       watched ??= { tag: this.#nextTag++, path: directory, users: 0 };
       // Again also when it is known: another directory may be there now.
       this.#source.add(fd, watched.tag);
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
+      if (!this.#unwatched.has(directory)) this.#onUnwatched(directory, -error.errno);
+      this.#unwatched.add(directory);
+      return 'unwatched';
     } finally {
       close(fd);
     }

@@ -94,6 +94,7 @@ export class TreeWatch implements Disposable {
       followsSymlinks: options.followSymlinks,
       onRoot: () => this.#lookAtRoot(),
       onChanged: (directory, name) => this.#teller.changed(directory, name, 0),
+      onUnwatched: (directory, errno) => options.onProblem(directory, errnoName(errno)),
     });
     const parts: TreeParts = {
       path,
