@@ -77,3 +77,26 @@ test('a thousand files in a thousand folders are watched at once, by one watch e
     await Promise.all(ends);
   }
 });
+
+test('a watch that is suspended keeps back what has come already', async () => {
+  const root = tempFolder();
+  const watcher = watch(root, { events: ['created'] });
+  await watcher.ready;
+  const names = Array.from({ length: 100 }, (_, i) => `${i}`);
+  for (const name of names) writeFileSync(join(root, name), '');
+  const told: string[] = [];
+  const ended = watcher.listen(({ path }) => {
+    told.push(path);
+    // All of them are on their way, most of them here.
+    if (told.length === 1) {
+      watcher.suspend();
+      setTimeout(() => watcher.resume(), 200);
+      setTimeout(() => told.push('resumed soon'), 150);
+    }
+  });
+  await waitFor(() => told.length === names.length + 1, { describe: () => told.join() });
+  expect(told[1]).toBe('resumed soon');
+  expect(told.filter((path) => path !== 'resumed soon')).toEqual(names.map((name) => join(root, name)));
+  await watcher.close();
+  await ended;
+});

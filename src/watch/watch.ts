@@ -135,6 +135,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
   #iterator: EventIterator | undefined;
   #failure: FamError | undefined;
   #state: State = 'open';
+  #isSuspended = false;
 
   /** Use `watch`. */
   constructor(options: ThreadOptions, { signal, onProblem, onNotice }: WatchOptions) {
@@ -176,9 +177,9 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
         return watcher.#state === 'open';
       },
       get failure() {
-        return watcher.#failure;
+        return watcher.#isSuspended ? undefined : watcher.#failure;
       },
-      take: () => this.#next(),
+      take: () => (this.#isSuspended ? undefined : this.#next()),
       close: () => this.close(),
     });
     return this.#iterator;
@@ -203,12 +204,15 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     }
   }
 
-  /** Events wait (as the last state of each path, if they are many) until `resume`. */
+  /** Events, and what ends the watch by itself, wait until `resume`: as the last state of each path, if they are many. */
   suspend(): void {
+    this.#isSuspended = true;
     this.#thread.send('suspend', this.#number);
   }
 
   resume(): void {
+    this.#isSuspended = false;
+    this.#iterator?.wake();
     this.#thread.send('resume', this.#number);
   }
 
