@@ -57,6 +57,7 @@ export class Session implements Disposable {
   readonly #number: WatchNumber;
   readonly #options: ThreadOptions;
   readonly #post: (message: FromWatchThread) => void;
+  readonly #mustGoOn: () => void;
   readonly #wanted: ReadonlySet<WatchEventType>;
   readonly #trees: SessionTree[] = [];
   /** The oldest first. */
@@ -67,9 +68,18 @@ export class Session implements Disposable {
   #nextTree = 0;
   #isSuspended = false;
 
-  /** Watches everything that was asked for. Throws a FamError. */
-  constructor(number: WatchNumber, options: ThreadOptions, post: (message: FromWatchThread) => void) {
+  /**
+   * Watches everything that was asked for. Throws a FamError.
+   * @param mustGoOn throws when the watch was closed meanwhile
+   */
+  constructor(
+    number: WatchNumber,
+    options: ThreadOptions,
+    post: (message: FromWatchThread) => void,
+    mustGoOn: () => void = () => {},
+  ) {
     this.#number = number;
+    this.#mustGoOn = mustGoOn;
     this.#options = options;
     this.#post = post;
     this.#wanted = new Set(options.events.length === 0 ? watchEventTypes : options.events);
@@ -91,6 +101,7 @@ export class Session implements Disposable {
       filter: new InterestFilter({ recursive, names, filter }),
       settleMs,
       followSymlinks,
+      mustGoOn: this.#mustGoOn,
       open: (fd) => {
         const opened = openEventSource({
           root: fd,

@@ -27,6 +27,8 @@ export interface TreeParts {
   readonly doubts: Doubts;
   readonly links: FollowedLinks;
   readonly problem: ReportProblem;
+  /** Throws when the watch was closed meanwhile; to be called now and then by what takes long. */
+  readonly mustGoOn: () => void;
   /** No descriptor was left to look at something: everything is compared when there is one. */
   readonly starved: () => void;
 }

@@ -50,6 +50,7 @@ export class TreeReader {
   readonly #doubts: Doubts;
   readonly #links: FollowedLinks;
   readonly #problem: ReportProblem;
+  readonly #mustGoOn: () => void;
   readonly #starved: () => void;
   readonly #names: NameChanges;
   readonly #stat = new Stat();
@@ -69,6 +70,7 @@ export class TreeReader {
     this.#doubts = parts.doubts;
     this.#links = parts.links;
     this.#problem = parts.problem;
+    this.#mustGoOn = parts.mustGoOn;
     this.#starved = parts.starved;
     this.#names = names;
   }
@@ -89,7 +91,7 @@ export class TreeReader {
     const waiting = [top];
     let count = 0;
     for (let directory = waiting.pop(); directory !== undefined; directory = waiting.pop()) {
-      if (++count % directoriesPerDrain === 0) this.#root.drain();
+      if (++count % directoriesPerDrain === 0) this.#betweenDirectories();
       const fd = this.#watch(directory);
       if (fd === undefined) continue;
       const firstChild = waiting.length;
@@ -107,6 +109,11 @@ export class TreeReader {
       else this.#root.fds.keep(directory, fd);
     }
     for (const [directory, name] of this.#toFollow.splice(0)) this.#links.follow(directory, name);
+  }
+
+  #betweenDirectories(): void {
+    this.#mustGoOn();
+    this.#root.drain();
   }
 
   /** Records what the directory holds, and tells of it; directories go to `waiting`. 0 or more, or -errno. */
@@ -198,7 +205,7 @@ export class TreeReader {
     let count = 0;
     for (let directory = waiting.pop(); directory !== undefined; directory = waiting.pop()) {
       if (!directory.isLive) continue;
-      if (++count % directoriesPerDrain === 0) this.#root.drain();
+      if (++count % directoriesPerDrain === 0) this.#betweenDirectories();
       const fd = this.#watch(directory);
       if (fd === undefined) continue;
       // It may have been listed before.

@@ -54,6 +54,8 @@ export interface TreeWatchOptions {
   readonly open: (rootFd: number) => OpenedEventSource;
   /** A path that cannot be watched, and why: told once, the rest goes on. */
   readonly onProblem: (path: ByteString, code: string) => void;
+  /** Throws when the watch was closed meanwhile. Asked while a tree is listed or compared; default: it goes on. */
+  readonly mustGoOn?: () => void;
   /** Something about the file system that a path is on, for people: told once. */
   readonly onNotice: (code: NoticeCode, path: ByteString, message: string) => void;
 }
@@ -106,6 +108,7 @@ export class TreeWatch implements Disposable {
       doubts: this.#doubts,
       links: this.#links,
       problem: (relative, errno) => options.onProblem(under(path, relative), errnoName(errno)),
+      mustGoOn: options.mustGoOn ?? (() => {}),
       starved: () => this.#starved(),
     };
     // A name that appears may be a directory, and a directory that is read is full of names.

@@ -78,6 +78,17 @@ test('a thousand files in a thousand folders are watched at once, by one watch e
   }
 });
 
+test('a watch that is closed while its tree is listed does not wait for the rest', async () => {
+  const root = tempFolder();
+  for (let i = 0; i < 200; i++) mkdirSync(join(root, `${i}`));
+  // Both are there before the thread is.
+  const watcher = watch(root);
+  const closed = watcher.close();
+  await expect(watcher.ready).rejects.toThrow('closed before it was ready');
+  await closed;
+  expect((await watcher[Symbol.asyncIterator]().next()).done).toBe(true);
+});
+
 test('a watch that is suspended keeps back what has come already', async () => {
   const root = tempFolder();
   const watcher = watch(root, { events: ['created'] });

@@ -16,6 +16,8 @@ if (port === null) throw new Error('watch-worker is a thread entry');
 const sessions = new Map<WatchNumber, Session>();
 const wakeFd = check(eventfd(), 'eventfd');
 const foreignPause = new ForeignPause(wakeFd);
+/** Taken from the port while something else was being done. */
+const received: ToWatchThread[] = [];
 let isEnding = false;
 
 function post(message: FromWatchThread): void {
@@ -52,7 +54,7 @@ function receive(message: ToWatchThread): void {
   guarded(watch, () => {
     switch (message.type) {
       case 'open':
-        sessions.set(watch, new Session(watch, message.options, post));
+        sessions.set(watch, new Session(watch, message.options, post, () => mustGoOn(watch)));
         sessions.get(watch)?.send();
         break;
       case 'taken':
@@ -75,11 +77,28 @@ function receive(message: ToWatchThread): void {
 }
 
 function receiveAll(): void {
+  takeMessages();
+  for (let next = received.shift(); next !== undefined; next = received.shift()) {
+    receive(next);
+    takeMessages();
+  }
+}
+
+function takeMessages(): void {
   if (port === null) return;
   for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
     // Only the main thread's handle (watch-thread.ts) posts here.
-    receive(next.message as ToWatchThread);
+    received.push(next.message as ToWatchThread);
   }
+}
+
+/** A large tree takes seconds to list: nobody who closes its watch waits for that. */
+function mustGoOn(watch: WatchNumber): void {
+  takeMessages();
+  const isOver = received.some(
+    (message) => message.type === 'end' || (message.type === 'close' && message.watch === watch),
+  );
+  if (isOver) throw new FamError('INTERNAL', 'the watch was closed before it was ready');
 }
 
 function waitFor(epoll: Epoll, fds: readonly number[]): void {
