@@ -12,7 +12,8 @@ const EPOLL_CTL_DEL = 2;
 const EPOLLIN = 1;
 const EPOLLPRI = 2;
 
-const maxEvents = 64;
+/** What one `wait` finds. */
+export const maxEvents = 64;
 /** struct epoll_event is packed on x86-64 only: u32 events, u64 data. */
 const eventWords = process.arch === 'x64' ? 3 : 4;
 const dataWord = process.arch === 'x64' ? 1 : 2;
@@ -24,17 +25,10 @@ const address = addressOf(words);
 export class Epoll implements Disposable {
   /** Itself pollable: readable when one of the set is. */
   readonly fd: number;
-  readonly #members = new Set<number>();
   #closed = false;
 
   constructor() {
     this.fd = check(syscall1(nr.epollCreate1, EPOLL_CLOEXEC), 'epoll_create');
-  }
-
-  /** Removes all but these, which are to be added again: one that was closed has left the set, and another may bear its number since. */
-  retain(fds: readonly number[]): void {
-    const kept = new Set(fds);
-    for (const fd of this.#members) if (!kept.has(fd)) this.remove(fd);
   }
 
   /** Adding a member again does nothing. */
@@ -44,12 +38,10 @@ export class Epoll implements Disposable {
     words[dataWord + 1] = 0;
     const result = syscall4(nr.epollCtl, this.fd, EPOLL_CTL_ADD, fd, address);
     if (result !== -EEXIST) check(result, 'epoll_ctl');
-    this.#members.add(fd);
   }
 
   /** Also of one that has been closed, which left the set by that. */
   remove(fd: number): void {
-    this.#members.delete(fd);
     const result = syscall4(nr.epollCtl, this.fd, EPOLL_CTL_DEL, fd, address);
     // EPERM: its number is by now that of a directory, or of something else that cannot be waited for.
     if (result < 0 && result !== -ENOENT && result !== -EBADF && result !== -EPERM)
@@ -57,7 +49,7 @@ export class Epoll implements Disposable {
   }
 
   /**
-   * The descriptors that are readable, at most 64; [] after the timeout.
+   * The descriptors that are readable, at most `maxEvents`; [] after the timeout.
    * @param timeoutMs undefined: for ever; fractions are rounded up
    */
   wait(timeoutMs?: number): number[] {

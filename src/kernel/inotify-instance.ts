@@ -92,8 +92,8 @@ class SharedInstance {
     this.fd = fd;
   }
 
-  open(): Share {
-    const share = new Share(this);
+  open(onTold: () => void): Share {
+    const share = new Share(this, onTold);
     this.#shares.add(share);
     return share;
   }
@@ -155,14 +155,16 @@ class Share implements InotifyInstance {
   readonly fd: number;
   readonly share: () => InotifyInstance;
   readonly #instance: SharedInstance;
+  readonly #onTold: () => void;
   readonly #watches = new Set<number>();
   #waiting: Uint8Array[] = [];
   #isClosed = false;
 
-  constructor(instance: SharedInstance) {
+  constructor(instance: SharedInstance, onTold: () => void) {
     this.#instance = instance;
+    this.#onTold = onTold;
     this.fd = instance.fd;
-    this.share = () => instance.open();
+    this.share = () => instance.open(onTold);
   }
 
   get hasWaiting(): boolean {
@@ -181,7 +183,7 @@ class Share implements InotifyInstance {
 
   /** An event for this one. What it holds is the instance's again afterwards. */
   take(event: Uint8Array): void {
-    this.#waiting.push(new Uint8Array(event));
+    if (this.#waiting.push(new Uint8Array(event)) === 1) this.#onTold();
   }
 
   read(buffer: Uint8Array): number {
@@ -215,10 +217,13 @@ class Share implements InotifyInstance {
 /** This thread's. */
 let shared: SharedInstance | undefined;
 
-/** A share of this thread's instance, which is made where there is none. Throws a SysError. */
-export function shareInstance(): InotifyInstance {
+/**
+ * A share of this thread's instance, which is made where there is none. Throws a SysError.
+ * @param onTold called when it has something to read, whoever has read that from the kernel
+ */
+export function shareInstance(onTold: () => void = () => {}): InotifyInstance {
   shared ??= new SharedInstance(check(inotifyInit(), 'inotify_init'));
-  return shared.open();
+  return shared.open(onTold);
 }
 
 /** Throws a SysError. */

@@ -40,6 +40,8 @@ export interface OpenEventSourceOptions {
    * their queue is the same.
    */
   readonly sharesInstance?: boolean;
+  /** Called when a source that shares has something to read, whoever has read that from the kernel. */
+  readonly onTold?: () => void;
   /** Processes whose doings are left out (fanotify only: inotify does not say who). May change while events flow. */
   readonly ownPids?: ReadonlySet<number>;
   /** For what the kernel tells of an inode alone (`FanotifyOptions`), and for `addFile`. */
@@ -64,10 +66,10 @@ export function openEventSource(options: OpenEventSourceOptions): OpenedEventSou
 }
 
 function openAt(rootFd: number, options: OpenEventSourceOptions): OpenedEventSource {
-  const { monitor, ownPids, nameOf, sharesInstance = false } = options;
+  const { monitor, ownPids, nameOf } = options;
   const { type } = describeFileSystem(rootFd);
   if (monitor === 'inotify')
-    return { source: openInotify(rootFd, nameOf, sharesInstance), reason: 'inotify, as it was asked for' };
+    return { source: openInotify(rootFd, options), reason: 'inotify, as it was asked for' };
   try {
     const fanotify = new FanotifySource(rootFd, {
       ...(ownPids && { ownPids }),
@@ -84,15 +86,18 @@ function openAt(rootFd: number, options: OpenEventSourceOptions): OpenedEventSou
       throw new FamError('MONITOR_UNAVAILABLE', `fanotify was asked for, but ${why}`, { cause: error });
     }
     return {
-      source: openInotify(rootFd, nameOf, sharesInstance),
+      source: openInotify(rootFd, options),
       reason: `inotify, one watch a directory, because ${why}`,
     };
   }
 }
 
-function openInotify(rootFd: number, nameOf: NameOf | undefined, sharesInstance: boolean): InotifySource {
+function openInotify(
+  rootFd: number,
+  { nameOf, sharesInstance, onTold }: OpenEventSourceOptions,
+): InotifySource {
   try {
-    return new InotifySource(rootFd, nameOf, sharesInstance ? shareInstance() : ownInstance());
+    return new InotifySource(rootFd, nameOf, sharesInstance === true ? shareInstance(onTold) : ownInstance());
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
     if (error.errno === EACCES) {

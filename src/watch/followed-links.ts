@@ -21,6 +21,8 @@ export interface FollowedLinksOptions {
   readonly onChanged: (directory: Directory, name: Name) => void;
   /** A directory (absolute) that one of the ways leads through cannot be watched; errno as system calls return it. */
   readonly onUnwatched: (directory: ByteString, errno: number) => void;
+  /** `read` has something to tell. */
+  readonly onTold: () => void;
 }
 
 interface Link {
@@ -127,7 +129,7 @@ export class FollowedLinks {
   }
 
   #openRoute(): Route {
-    this.#route ??= new Route(this.#options.onUnwatched);
+    this.#route ??= new Route(this.#options.onUnwatched, this.#options.onTold);
     return this.#route;
   }
 

@@ -34,12 +34,15 @@ export class Route implements Disposable {
   readonly #unwatched = new Set<ByteString>();
   #nextTag: DirectoryTag = 1;
 
-  /** @param onUnwatched a directory on a way that cannot be watched (errno as calls return it): what is swapped in it is not noticed */
-  constructor(onUnwatched: (directory: ByteString, errno: number) => void) {
+  /**
+   * @param onUnwatched a directory on a way that cannot be watched (errno as calls return it): what is swapped in it is not noticed
+   * @param onTold `read` has something to tell
+   */
+  constructor(onUnwatched: (directory: ByteString, errno: number) => void, onTold: () => void) {
     this.#onUnwatched = onUnwatched;
     const fd = check(openat(AT_FDCWD, '/', O_PATH | O_DIRECTORY), 'open', '/');
     try {
-      this.#source = new InotifySource(fd, undefined, shareInstance());
+      this.#source = new InotifySource(fd, undefined, shareInstance(onTold));
     } finally {
       close(fd);
     }

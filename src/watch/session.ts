@@ -14,6 +14,7 @@ import { InterestFilter } from './interest.ts';
 import type { Outbox } from './outbox.ts';
 import { TreeListing } from './tree-listing.ts';
 import { TreeWatch } from './tree-watch.ts';
+import type { Member, Turns } from './turns.ts';
 import { unwatchable } from './unwatchable.ts';
 import type {
   FlatEvents,
@@ -27,14 +28,43 @@ import type {
 const maxPagesUnderWay = 2;
 const maxEventsPerPage = 4096;
 
-interface SessionTree {
+/** One tree of a watch, which takes turns with the others of the thread. */
+export class SessionTree implements Member {
+  readonly session: Session;
   readonly tree: TreeWatch;
   readonly executions: Executions | undefined;
   listing: TreeListing | undefined;
   /** The root's own `exists` has not been sent. */
-  isRootOwed: boolean;
+  isRootOwed = false;
+  /** The number of its last page among those of the watch. */
+  lastPage = 0;
   /** What was asked for, relative to the root: '' or names in it. Each gets its `endExist`. */
   readonly requested: readonly ByteString[];
+
+  constructor(
+    session: Session,
+    tree: TreeWatch,
+    executions: Executions | undefined,
+    requested: readonly ByteString[],
+  ) {
+    this.session = session;
+    this.tree = tree;
+    this.executions = executions;
+    this.requested = requested;
+  }
+
+  get fdLists(): readonly FdList[] {
+    const { tree, executions } = this;
+    return executions === undefined ? tree.fdLists : [...tree.fdLists, executions.fds];
+  }
+
+  get deadline(): number | undefined {
+    return this.tree.deadline;
+  }
+
+  get hasPage(): boolean {
+    return this.listing !== undefined || !this.tree.outbox.isEmpty;
+  }
 }
 
 /** A page under way, and what counts once the consumer is done with it. */
@@ -54,31 +84,38 @@ interface Target {
 }
 
 export class Session implements Disposable {
-  readonly #number: WatchNumber;
+  readonly number: WatchNumber;
   readonly #options: ThreadOptions;
   readonly #post: (message: FromWatchThread) => void;
   readonly #mustGoOn: () => void;
+  readonly #turns: Turns<SessionTree>;
   readonly #wanted: ReadonlySet<WatchEventType>;
   readonly #trees: SessionTree[] = [];
+  /** Those that may have a page to send. */
+  readonly #sending = new Set<SessionTree>();
   /** The oldest first. */
   readonly #underWay: Page[] = [];
   /** Pages that were taken: what they confirm counts once all that the kernel had to tell by then has been read. */
+  readonly #taken: Page[] = [];
+  /** Of these it has been asked since, what there was to tell. */
   readonly #toConfirm: Page[] = [];
-  /** The tree that is asked first for the next page: the one after that which had the last. */
-  #nextTree = 0;
+  #pages = 0;
   #isSuspended = false;
 
   /**
    * Watches everything that was asked for. Throws a FamError.
+   * @param turns its trees take part in them until it is closed
    * @param mustGoOn throws when the watch was closed meanwhile
    */
   constructor(
     number: WatchNumber,
     options: ThreadOptions,
+    turns: Turns<SessionTree>,
     post: (message: FromWatchThread) => void,
     mustGoOn: () => void = () => {},
   ) {
-    this.#number = number;
+    this.number = number;
+    this.#turns = turns;
     this.#mustGoOn = mustGoOn;
     this.#options = options;
     this.#post = post;
@@ -96,70 +133,80 @@ export class Session implements Disposable {
     const { settleMs, followSymlinks } = this.#options;
     // One watch of one directory is less for the kernel to do than a whole file system.
     const monitor = this.#options.monitor ?? (recursive ? undefined : 'inotify');
+    const onTold = (): void => this.#turns.call(entry);
     const tree = new TreeWatch({
       path: root,
       filter: new InterestFilter({ recursive, names, filter }),
       settleMs,
       followSymlinks,
       mustGoOn: this.#mustGoOn,
+      onTold,
+      sleptUntil: () => this.#turns.sleptUntil,
       open: (fd) => {
         const opened = openEventSource({
           root: fd,
           sharesInstance: !recursive,
+          onTold,
           ...(monitor && { monitor }),
         });
         if (this.#options.monitor !== undefined || recursive) return opened;
         return { ...opened, reason: 'inotify: no more than one directory' };
       },
       onNotice: (code, path, message) =>
-        this.#post({ type: 'notice', watch: this.#number, path, code, message }),
-      onProblem: (path, code) => this.#post({ type: 'problem', watch: this.#number, path, code }),
+        this.#post({ type: 'notice', watch: this.number, path, code, message }),
+      onProblem: (path, code) => this.#post({ type: 'problem', watch: this.number, path, code }),
     });
     const executions = this.#options.executions ? new Executions(root) : undefined;
-    this.#trees.push({ tree, executions, listing: undefined, isRootOwed: false, requested: names ?? [''] });
+    const entry = new SessionTree(this, tree, executions, names ?? ['']);
+    this.#trees.push(entry);
     tree.start();
-    const last = this.#trees.at(-1);
-    if (this.#options.initial && last !== undefined) {
-      last.listing = new TreeListing(tree.shadow, tree.filter);
+    if (this.#options.initial) {
+      entry.listing = new TreeListing(tree.shadow, tree.filter);
       tree.outbox.hold(true);
       // The root has no entry in the listing.
-      last.isRootOwed = names === undefined;
+      entry.isRootOwed = names === undefined;
+      this.#sending.add(entry);
     }
+    this.#turns.update(entry);
+    // What was read while it was listed is still to be looked at.
+    this.#turns.call(entry);
   }
 
-  get fdLists(): readonly FdList[] {
-    return this.#trees.flatMap(({ tree, executions }) =>
-      executions === undefined ? tree.fdLists : [...tree.fdLists, executions.fds],
-    );
-  }
-
-  get deadline(): number | undefined {
-    const deadlines = this.#trees.map(({ tree }) => tree.deadline).filter((at) => at !== undefined);
-    return deadlines.length === 0 ? undefined : Math.min(...deadlines);
-  }
-
-  woke(): void {
-    for (const { tree } of this.#trees) tree.woke();
-  }
-
-  /** True when there may be more to do at once. Throws a FamError when the watch cannot go on. */
-  turn(): boolean {
-    let more = false;
-    for (const { tree, executions } of this.#trees) {
-      more = tree.turn() || more;
-      for (const execution of executions?.read() ?? []) tellExecution(tree, execution);
-      tree.outbox.compact();
-    }
-    if (!more && this.#trees.every(({ tree }) => tree.isQuiet)) {
-      for (const page of this.#toConfirm.splice(0)) confirm(page);
-    }
-    this.send();
+  /** True when there may be more to do at once, and it is due. Throws a FamError when the watch cannot go on. */
+  turn(entry: SessionTree): boolean {
+    const { tree, executions } = entry;
+    const more = tree.turn();
+    for (const execution of executions?.read() ?? []) tellExecution(tree, execution);
+    tree.outbox.compact();
+    if (entry.hasPage) this.#sending.add(entry);
+    this.#turns.update(entry);
+    if (more) this.#turns.call(entry);
     return more;
+  }
+
+  /** Of what was taken until now, the kernel is asked next what had happened before. True when that is anything. */
+  askAbout(): boolean {
+    const asked = this.#taken.splice(0);
+    this.#toConfirm.push(...asked);
+    return asked.length > 0;
+  }
+
+  get isDue(): boolean {
+    return this.#trees.some((entry) => this.#turns.isDue(entry));
+  }
+
+  /** All that the kernel had to tell has been read. True when nothing is left that was taken and does not count yet. */
+  confirm(): boolean {
+    if (this.#trees.every(({ tree }) => tree.isQuiet)) {
+      for (const page of this.#toConfirm.splice(0)) confirm(page);
+      this.send();
+    }
+    return this.#toConfirm.length + this.#taken.length === 0;
   }
 
   taken(): void {
     const page = this.#underWay.shift();
-    if (page !== undefined) this.#toConfirm.push(page);
+    if (page !== undefined) this.#taken.push(page);
     this.send();
   }
 
@@ -176,20 +223,16 @@ export class Session implements Disposable {
   send(): void {
     if (this.#isSuspended) return;
     while (this.#underWay.length < maxPagesUnderWay) {
-      const count = this.#trees.length;
-      const found = this.#trees.findIndex((_, i) => this.#hasPage((this.#nextTree + i) % count));
-      if (found < 0) return;
-      const at = (this.#nextTree + found) % count;
-      this.#nextTree = (at + 1) % count;
-      const entry = this.#trees[at];
-      if (entry?.listing !== undefined) this.#sendListing(entry, entry.listing);
-      else if (entry !== undefined) this.#sendEvents(entry.tree);
+      let entry: SessionTree | undefined;
+      for (const one of this.#sending) if (entry === undefined || one.lastPage < entry.lastPage) entry = one;
+      if (entry === undefined) return;
+      this.#sending.delete(entry);
+      if (!entry.hasPage) continue;
+      entry.lastPage = ++this.#pages;
+      if (entry.listing !== undefined) this.#sendListing(entry, entry.listing);
+      else this.#sendEvents(entry.tree);
+      if (entry.hasPage) this.#sending.add(entry);
     }
-  }
-
-  #hasPage(at: number): boolean {
-    const entry = this.#trees[at];
-    return entry !== undefined && (entry.listing !== undefined || !entry.tree.outbox.isEmpty);
   }
 
   /** The root's own entry, or some directories, or the end of the listing. */
@@ -206,7 +249,7 @@ export class Session implements Disposable {
       // Also where nobody wants to hear of it: what comes before it has been seen when it has.
       this.#sendEach('endExist', entry, { confirms: new Map(), releases: outbox });
     } else if (this.#wanted.has('exists')) {
-      this.#send({ type: 'listing', watch: this.#number, root, directories }, { confirms: new Map() });
+      this.#send({ type: 'listing', watch: this.number, root, directories }, { confirms: new Map() });
     }
   }
 
@@ -218,11 +261,11 @@ export class Session implements Disposable {
     const { given } = outbox;
     if (events.length > 0) {
       const page = { confirms: new Map([[outbox, given]]) };
-      this.#send({ type: 'events', watch: this.#number, root, events }, page);
+      this.#send({ type: 'events', watch: this.number, root, events }, page);
       return;
     }
     // Nobody looks at anything for these; but what was handed out before may not have been looked at.
-    const before = this.#underWay.at(-1) ?? this.#toConfirm.at(-1);
+    const before = this.#underWay.at(-1) ?? this.#taken.at(-1) ?? this.#toConfirm.at(-1);
     if (before === undefined) outbox.confirm(given);
     else before.confirms.set(outbox, given);
   }
@@ -232,7 +275,7 @@ export class Session implements Disposable {
     const events: FlatEvents = [];
     if (this.#wanted.has(type))
       for (const path of requested) pushFlat(events, { type, path, kind: 'directory' });
-    this.#send({ type: 'events', watch: this.#number, root: tree.path, events }, page);
+    this.#send({ type: 'events', watch: this.number, root: tree.path, events }, page);
   }
 
   #send(message: FromWatchThread, page: Page): void {
@@ -241,11 +284,13 @@ export class Session implements Disposable {
   }
 
   close(): void {
-    for (const { tree, executions } of this.#trees) {
-      tree.close();
-      executions?.close();
+    for (const entry of this.#trees) {
+      this.#turns.remove(entry);
+      entry.tree.close();
+      entry.executions?.close();
     }
     this.#trees.length = 0;
+    this.#sending.clear();
   }
 
   [Symbol.dispose](): void {

@@ -54,6 +54,10 @@ export interface TreeWatchOptions {
   readonly open: (rootFd: number) => OpenedEventSource;
   /** A path that cannot be watched, and why: told once, the rest goes on. */
   readonly onProblem: (path: ByteString, code: string) => void;
+  /** It needs a turn though no descriptor of its own is readable: another one has read what is its. */
+  readonly onTold?: () => void;
+  /** In ms since 1970: none of the descriptors was readable at this moment, and it had nothing else to do. */
+  readonly sleptUntil?: () => number;
   /** Throws when the watch was closed meanwhile. Asked while a tree is listed or compared; default: it goes on. */
   readonly mustGoOn?: () => void;
   /** Something about the file system that a path is on, for people: told once. */
@@ -89,7 +93,14 @@ export class TreeWatch implements Disposable {
     this.#settling = new Settling(options.settleMs);
     this.#teller = new Teller({ shadow, filter, settling: this.#settling });
     this.outbox = this.#teller.outbox;
-    this.#root = new WatchedRoot({ path, shadow, isRecursive: filter.recursive, open, onNotice });
+    this.#root = new WatchedRoot({
+      path,
+      shadow,
+      isRecursive: filter.recursive,
+      open,
+      onNotice,
+      sleptUntil: options.sleptUntil ?? (() => -Infinity),
+    });
     this.#links = new FollowedLinks({
       path,
       filter,
@@ -97,6 +108,7 @@ export class TreeWatch implements Disposable {
       onRoot: () => this.#lookAtRoot(),
       onChanged: (directory, name) => this.#teller.changed(directory, name, 0),
       onUnwatched: (directory, errno) => options.onProblem(directory, errnoName(errno)),
+      onTold: options.onTold ?? (() => {}),
     });
     const parts: TreeParts = {
       path,
@@ -230,11 +242,6 @@ export class TreeWatch implements Disposable {
     this.#lookAtMounts();
     this.#root.fds.release();
     return this.#root.hasDrained;
-  }
-
-  /** The thread has slept until now: nothing had happened before. */
-  woke(): void {
-    this.#root.noteDrained();
   }
 
   // --- no descriptor left ---

@@ -2,12 +2,11 @@
 
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { FamError } from '../core/errors.ts';
-import { Epoll } from '../kernel/epoll.ts';
 import { ForeignPause } from '../kernel/foreign-pause.ts';
 import { drainEventfd, eventfd } from '../kernel/poll.ts';
 import { check } from '../kernel/sys-error.ts';
-import type { FdList } from './fd-list.ts';
-import { Session } from './session.ts';
+import { Session, type SessionTree } from './session.ts';
+import { mostReady, Turns } from './turns.ts';
 import type { FromWatchThread, ToWatchThread, WatchNumber } from './watch-messages.ts';
 
 const port = parentPort;
@@ -16,6 +15,9 @@ if (port === null) throw new Error('watch-worker is a thread entry');
 const sessions = new Map<WatchNumber, Session>();
 const wakeFd = check(eventfd(), 'eventfd');
 const foreignPause = new ForeignPause(wakeFd);
+const turns = new Turns<SessionTree>(wakeFd);
+/** Whose consumer has taken pages that do not count as seen yet. */
+const unconfirmed = new Set<Session>();
 /** Taken from the port while something else was being done. */
 const received: ToWatchThread[] = [];
 let isEnding = false;
@@ -24,13 +26,20 @@ function post(message: FromWatchThread): void {
   port?.postMessage(message);
 }
 
+function end(watch: WatchNumber): void {
+  const session = sessions.get(watch);
+  if (session === undefined) return;
+  session.close();
+  sessions.delete(watch);
+  unconfirmed.delete(session);
+}
+
 /** A watch that fails takes nothing but itself along. */
 function guarded(watch: WatchNumber, act: () => boolean): boolean {
   try {
     return act();
   } catch (error) {
-    sessions.get(watch)?.close();
-    sessions.delete(watch);
+    end(watch);
     const known = error instanceof FamError ? error : undefined;
     const message = error instanceof Error ? error.message : String(error);
     post({
@@ -54,11 +63,12 @@ function receive(message: ToWatchThread): void {
   guarded(watch, () => {
     switch (message.type) {
       case 'open':
-        sessions.set(watch, new Session(watch, message.options, post, () => mustGoOn(watch)));
+        sessions.set(watch, new Session(watch, message.options, turns, post, () => mustGoOn(watch)));
         sessions.get(watch)?.send();
         break;
       case 'taken':
         session?.taken();
+        if (session !== undefined) unconfirmed.add(session);
         break;
       case 'suspend':
         session?.suspend();
@@ -67,8 +77,7 @@ function receive(message: ToWatchThread): void {
         session?.resume();
         break;
       case 'close':
-        session?.close();
-        sessions.delete(watch);
+        end(watch);
         post({ type: 'closed', watch });
         break;
     }
@@ -101,17 +110,6 @@ function mustGoOn(watch: WatchNumber): void {
   if (isOver) throw new FamError('INTERNAL', 'the watch was closed before it was ready');
 }
 
-function waitFor(epoll: Epoll, fds: readonly number[]): void {
-  epoll.retain([wakeFd, ...fds]);
-  epoll.add(wakeFd);
-  for (const [number, session] of [...sessions]) {
-    guarded(number, () => {
-      for (const fd of session.fdLists.flat()) epoll.add(fd);
-      return false;
-    });
-  }
-}
-
 /** The thread cannot go on: each watch is told, and what it holds of the kernel is freed. */
 function failAll(error: unknown): void {
   for (const number of [...sessions.keys()]) {
@@ -123,29 +121,49 @@ function failAll(error: unknown): void {
 
 /** Runs until told to end: the thread's own event loop never turns, so that waking costs one system call. */
 function run(): void {
-  using epoll = new Epoll();
-  let more = false;
-  // What epoll waits for: a system call for each descriptor in each turn would be a quarter of what an event costs (measured).
-  let known: readonly FdList[] | undefined;
   while (!isEnding) {
-    const lists = [...sessions.values()].flatMap((session) => session.fdLists);
-    if (known?.length !== lists.length || lists.some((list, index) => list !== known?.[index])) {
-      known = lists;
-      waitFor(epoll, lists.flat());
-    }
-    const deadline = Math.min(...[...sessions.values()].map((session) => session.deadline ?? Infinity));
-    const timeout = more ? 0 : deadline === Infinity ? undefined : Math.max(0, deadline - performance.now());
-    const ready = epoll.wait(timeout);
-    if (!more) for (const session of sessions.values()) session.woke();
-    if (ready.includes(wakeFd)) {
+    let mustLook = false;
+    for (const session of unconfirmed) mustLook = session.askAbout() || mustLook;
+    const asked = [...unconfirmed];
+    const ready = turns.wait(mustLook);
+    const isWoken = ready.includes(wakeFd);
+    if (isWoken) {
       drainEventfd(wakeFd);
       receiveAll();
     }
-    more = false;
-    for (const [number, session] of sessions) more = guarded(number, () => session.turn()) || more;
-    if (!more && ready.length > 0 && !ready.includes(wakeFd)) foreignPause.take();
+    takeTurns();
+    if (ready.length < mostReady) confirm(asked);
+    if (!turns.areAnyDue && ready.length > 0 && !isWoken) foreignPause.take();
   }
-  for (const session of sessions.values()) session.close();
+}
+
+/** Those who are due, once each. */
+function takeTurns(): void {
+  const had = new Set<Session>();
+  for (const entry of turns.take()) {
+    const { session } = entry;
+    // It may have failed by now.
+    if (!sessions.has(session.number)) continue;
+    guarded(session.number, () => session.turn(entry));
+    had.add(session);
+  }
+  for (const session of had)
+    if (sessions.has(session.number))
+      guarded(session.number, () => {
+        session.send();
+        return false;
+      });
+}
+
+/** What they have taken counts as seen, where nothing is left to read of what had happened before. */
+function confirm(asked: readonly Session[]): void {
+  for (const session of asked) {
+    if (!unconfirmed.has(session) || session.isDue) continue;
+    guarded(session.number, () => {
+      if (session.confirm()) unconfirmed.delete(session);
+      return false;
+    });
+  }
 }
 
 post({ type: 'started', wakeFd });
@@ -155,4 +173,6 @@ try {
 } catch (error) {
   failAll(error);
 }
+for (const number of [...sessions.keys()]) end(number);
+turns.close();
 port.close();

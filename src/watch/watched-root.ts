@@ -28,6 +28,8 @@ export interface WatchedRootOptions {
   /** Opens the kernel's events for a root (O_PATH). */
   readonly open: (rootFd: number) => OpenedEventSource;
   readonly onNotice: (code: NoticeCode, path: ByteString, message: string) => void;
+  /** In ms since 1970: the queue was empty at this moment as well. */
+  readonly sleptUntil: () => number;
 }
 
 /** `detach` frees everything; it is idempotent. */
@@ -155,7 +157,7 @@ export class WatchedRoot {
 
   /** Changes of which no event was read are later than this by their inode's change time, in ms since 1970. */
   get seenUntil(): number {
-    return this.#drainedAt - changeTimeSlackMs;
+    return Math.max(this.#drainedAt, this.#options.sleptUntil()) - changeTimeSlackMs;
   }
 
   /** Appends what the kernel has to tell of the tree; what it says of file systems is passed on at once. */
