@@ -1,77 +1,20 @@
-// The entries of one directory, small: one string until it is written to often, then a Map, later one string again.
+// The entries of one directory, small: one string until it is written to often, then a Map, later one string again. That of a large
+// directory is indexed when it is first looked into.
 
 import type { Name } from '../core/name.ts';
 import type { EntryCode } from './entry-code.ts';
-
-// Packed, an entry is NUL, its name, '/', and its code as five units of 7 bits, each from 0x80 on. Names hold neither NUL
-// nor '/', so "\0name/" is found only where an entry begins.
-const codeUnits = 5;
+import { LargeEntries } from './large-entries.ts';
+import { codeAt, codeUnits, eachPacked, packEntry } from './packed-entries.ts';
 
 /** A packed table of more characters is turned into a Map before it is changed: copying it would cost more. */
 const maxPackedEdit = 4096;
 
-export function packEntry(name: Name, code: EntryCode): string {
-  return `\0${name}/${String.fromCharCode(
-    0x80 | (code >>> 28),
-    0x80 | ((code >>> 21) & 0x7f),
-    0x80 | ((code >>> 14) & 0x7f),
-    0x80 | ((code >>> 7) & 0x7f),
-    0x80 | (code & 0x7f),
-  )}`;
-}
-
-/** Packs the entries of one directory after the other, from the bytes of their names. */
-export class EntryPacker {
-  #bytes = Buffer.allocUnsafe(4096);
-  #length = 0;
-
-  add(bytes: Uint8Array, start: number, end: number, code: EntryCode): void {
-    const most = this.#length + end - start + 2 + codeUnits;
-    if (most > this.#bytes.length) this.#bytes = Buffer.concat([this.#bytes], 2 * most);
-    const packed = this.#bytes;
-    let at = this.#length;
-    packed[at++] = 0;
-    for (let n = start; n < end; n++) packed[at++] = bytes[n] ?? 0;
-    packed[at++] = 0x2f;
-    packed[at++] = 0x80 | (code >>> 28);
-    packed[at++] = 0x80 | ((code >>> 21) & 0x7f);
-    packed[at++] = 0x80 | ((code >>> 14) & 0x7f);
-    packed[at++] = 0x80 | ((code >>> 7) & 0x7f);
-    packed[at++] = 0x80 | (code & 0x7f);
-    this.#length = at;
-  }
-
-  /** The packed table, for `EntryTable.load`; the next directory begins. */
-  take(): string {
-    const packed = this.#bytes.toString('latin1', 0, this.#length);
-    this.#length = 0;
-    return packed;
-  }
-}
-
-function codeAt(packed: string, at: number): EntryCode {
-  return (
-    (packed.charCodeAt(at) & 0x7f) * 2 ** 28 +
-    (((packed.charCodeAt(at + 1) & 0x7f) << 21) |
-      ((packed.charCodeAt(at + 2) & 0x7f) << 14) |
-      ((packed.charCodeAt(at + 3) & 0x7f) << 7) |
-      (packed.charCodeAt(at + 4) & 0x7f))
-  );
-}
-
-/** Calls `visit` for each entry of a packed table, in its order. */
-export function eachPacked(packed: string, visit: (name: Name, code: EntryCode) => void): void {
-  for (let at = 0; at < packed.length; ) {
-    const slash = packed.indexOf('/', at);
-    // What was packed was a name.
-    visit(packed.slice(at + 1, slash) as Name, codeAt(packed, slash + 1));
-    at = slash + 1 + codeUnits;
-  }
-}
+/** One of more characters is large: to look through it takes longer than a system call (some 40 us). */
+const maxSearched = 64 * 1024;
 
 export class EntryTable {
   #packed = '';
-  #map: Map<Name, EntryCode> | undefined;
+  #map: Map<Name, EntryCode> | LargeEntries | undefined;
 
   /** Replaces everything. */
   load(packed: string): void {
@@ -84,12 +27,20 @@ export class EntryTable {
   }
 
   get(name: Name): EntryCode | undefined {
+    this.prepare();
     if (this.#map !== undefined) return this.#map.get(name);
     const at = this.#packed.indexOf(`\0${name}/`);
     return at < 0 ? undefined : codeAt(this.#packed, at + name.length + 2);
   }
 
-  /** Returns true when the table has just become a Map, which `pack` undoes. */
+  /** Does now what a first look would have to wait for: some 70 ms with a million names. */
+  prepare(): void {
+    if (this.#map !== undefined || this.#packed.length <= maxSearched) return;
+    this.#map = new LargeEntries(this.#packed);
+    this.#packed = '';
+  }
+
+  /** Returns true when it takes more memory than it need, which `shrink` undoes. */
   set(name: Name, code: EntryCode): boolean {
     const opened = this.#open();
     if (this.#map !== undefined) this.#map.set(name, code);
@@ -115,28 +66,39 @@ export class EntryTable {
   }
 
   #open(): boolean {
-    if (this.#map !== undefined || this.#packed.length <= maxPackedEdit) return false;
-    const map = new Map<Name, EntryCode>();
-    eachPacked(this.#packed, (name, code) => map.set(name, code));
-    this.#map = map;
-    this.#packed = '';
+    if (this.#map instanceof Map) return true;
+    if (this.#map === undefined && this.#packed.length <= maxPackedEdit) return false;
+    this.prepare();
+    if (this.#map === undefined || this.#map.isWorn) {
+      const map = new Map<Name, EntryCode>();
+      this.each((name, code) => map.set(name, code));
+      this.#map = map;
+      this.#packed = '';
+    }
     return true;
+  }
+
+  /** Makes it small again. */
+  shrink(): void {
+    if (this.#map instanceof Map || this.#map?.isTidy === false) this.pack();
   }
 
   /** The whole table as one string, which is also how it is kept from now on. */
   pack(): string {
-    if (this.#map !== undefined) {
+    if (this.#map instanceof LargeEntries) this.#packed = this.#map.pack();
+    else if (this.#map !== undefined) {
       const parts: string[] = [];
       for (const [name, code] of this.#map) parts.push(packEntry(name, code));
       this.#packed = parts.join('');
-      this.#map = undefined;
     }
+    this.#map = undefined;
     return this.#packed;
   }
 
   /** Calls `visit` for each entry that is there now; the table may be changed meanwhile. */
   each(visit: (name: Name, code: EntryCode) => void): void {
     if (this.#map === undefined) eachPacked(this.#packed, visit);
+    else if (this.#map instanceof LargeEntries) this.#map.each(visit);
     else for (const [name, code] of [...this.#map]) visit(name, code);
   }
 }

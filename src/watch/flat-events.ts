@@ -4,7 +4,6 @@
 import type { ByteString } from '../core/name.ts';
 import { under } from '../core/under.ts';
 import { kindName, kindOf } from './entry-code.ts';
-import { eachPacked } from './entry-table.ts';
 import {
   type FileKind,
   type RescanReason,
@@ -13,6 +12,7 @@ import {
   watchEventTypes,
 } from './event.ts';
 import type { TreeEvent } from './outbox.ts';
+import { eachPacked } from './packed-entries.ts';
 import type { EventPage, FlatEvents, ListingPage } from './watch-messages.ts';
 
 // type and kind, path, from, pid, command, why; '' and 0 for what there is not.

@@ -62,8 +62,8 @@ export class Shadow {
   #freeTags: DirectoryTag[] = [];
   #retiredTags: DirectoryTag[] = [];
   #nextTag: DirectoryTag = 1;
-  /** Directories whose tables are Maps. */
-  #opened: Directory[] = [];
+  /** Directories whose tables take more memory than they need. */
+  readonly #opened = new Set<Directory>();
 
   constructor() {
     this.root = this.#make(undefined, '', 0);
@@ -97,12 +97,14 @@ export class Shadow {
     return this.index().get(identity);
   }
 
-  /** Makes the index of identities, once: some 20 ms for 100,000 directories, best spent when nobody waits. */
+  /** Makes the index of identities, and those of large directories, once: some 20 ms for 100,000 directories, best spent when nobody waits. */
   index(): ReadonlyMap<number, Directory> {
     if (this.#byIdentity === undefined) {
       this.#byIdentity = new Map();
       for (const directory of this.#directories) {
-        if (directory !== undefined) this.#byIdentity.set(directory.identity, directory);
+        if (directory === undefined) continue;
+        this.#byIdentity.set(directory.identity, directory);
+        directory.prepare();
       }
     }
     return this.#byIdentity;
@@ -114,11 +116,11 @@ export class Shadow {
   }
 
   set(directory: Directory, name: Name, code: EntryCode): void {
-    if (directory.set(name, code)) this.#opened.push(directory);
+    if (directory.set(name, code)) this.#opened.add(directory);
   }
 
   delete(directory: Directory, name: Name): void {
-    if (directory.delete(name)) this.#opened.push(directory);
+    if (directory.delete(name)) this.#opened.add(directory);
   }
 
   /** The watched directory that an entry stands for. */
@@ -187,12 +189,12 @@ export class Shadow {
   }
 
   get hasOpened(): boolean {
-    return this.#opened.length > 0;
+    return this.#opened.size > 0;
   }
 
   /** Makes it small again, when nothing has happened for a while. */
   pack(): void {
-    for (const directory of this.#opened) directory.pack();
-    this.#opened = [];
+    for (const directory of this.#opened) directory.shrink();
+    this.#opened.clear();
   }
 }

@@ -3,8 +3,8 @@
 
 import type { ByteString } from '../core/name.ts';
 import { isDirectoryCode } from './entry-code.ts';
-import { packEntry } from './entry-table.ts';
 import { Interest, type InterestFilter } from './interest.ts';
+import { packEntry } from './packed-entries.ts';
 import type { Shadow } from './shadow.ts';
 
 /** Characters of packed entries in one page: some 4,000 entries. */

@@ -26,10 +26,10 @@ import {
   kindOfType,
   plainKind,
 } from './entry-code.ts';
-import { EntryPacker, packEntry } from './entry-table.ts';
 import type { FollowedLinks } from './followed-links.ts';
 import { Interest, type InterestFilter } from './interest.ts';
 import type { Entering, NameChanges } from './name-changes.ts';
+import { EntryPacker, packEntry } from './packed-entries.ts';
 import type { Settling } from './settling.ts';
 import type { Directory, Shadow } from './shadow.ts';
 import type { Teller } from './teller.ts';
