@@ -65,7 +65,12 @@ function text(status: MirrorStatus): string {
 
 function replicaText(replica: ReplicaStatus): string {
   const parts: string[] = [];
-  if (replica.state === 'live' && replica.lagSeconds === 0) parts.push('in sync');
+  if (replica.state === 'live' && replica.lagSeconds === 0)
+    parts.push(
+      replica.failed === 0
+        ? 'in sync'
+        : `in sync but for ${counted(replica.failed, 'failure')}, which the log names`,
+    );
   else {
     parts.push(replica.state);
     if (replica.state === 'lost' && replica.lastError !== null)
@@ -74,7 +79,8 @@ function replicaText(replica: ReplicaStatus): string {
     if (replica.owedFiles > 0) parts.push(`${counted(replica.owedFiles, 'large file')} under way`);
     if (replica.lagSeconds !== null) parts.push(`since ${replica.lagSeconds.toFixed(1)} s`);
   }
-  if (replica.problems > 0) parts.push(counted(replica.problems, 'problem'));
+  const problems = replica.problems - replica.failed;
+  if (problems > 0) parts.push(counted(problems, 'problem'));
   if (replica.lacks.length > 0) parts.push(`cannot keep ${replica.lacks.join(', ')}`);
   if (replica.retryInSeconds !== null) parts.push(`next try in ${replica.retryInSeconds.toFixed(1)} s`);
   return parts.join(', ');

@@ -19,6 +19,8 @@ const replicaStatus = z.object({
   bytes: z.number(),
   /** Paths that could not be handled in this session. */
   problems: z.number(),
+  /** Of these: paths that are not as they are at the source. */
+  failed: z._default(z.number(), 0),
   /** Capabilities that it lacks, by name. */
   lacks: z.array(z.string()),
   lastError: z.nullable(z.string()),

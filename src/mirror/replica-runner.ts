@@ -6,7 +6,7 @@ import type { Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
 import { type ByteString, displayBytes } from '../core/name.ts';
 import { oneLine } from '../core/one-line.ts';
-import { sentenceOf } from '../core/problem.ts';
+import { type Problem, sentenceOf } from '../core/problem.ts';
 import type { Log } from '../runtime/log.ts';
 import type { SessionNumber } from '../source/reader-messages.ts';
 import type { ReaderThread, SessionEnd } from '../source/reader-thread.ts';
@@ -55,6 +55,7 @@ export class ReplicaRunner {
   #target: Seq | undefined;
   #equalAt: number | undefined;
   #problems = 0;
+  #failed = 0;
   #lacks: readonly string[] = [];
   #lastError: FamError | undefined;
   #retryAt: number | undefined;
@@ -116,6 +117,7 @@ export class ReplicaRunner {
       files: progress?.files ?? 0,
       bytes: progress?.bytes ?? 0,
       problems: this.#problems,
+      failed: this.#failed,
       lacks: [...this.#lacks],
       lastError: this.#lastError?.message ?? null,
       retryInSeconds:
@@ -180,6 +182,7 @@ export class ReplicaRunner {
     this.#met = false;
     this.#inSyncLogged = false;
     this.#problems = 0;
+    this.#failed = 0;
     let failure: FamError | undefined;
     const { how, error } = await new Promise<SessionEnd>((resolve) => {
       const session = this.#options.session();
@@ -226,7 +229,8 @@ export class ReplicaRunner {
       case 'problems':
         for (const problem of event.problems) {
           this.#problems += 1;
-          if (this.#problems > problemLines) break;
+          if (isFailure(problem)) this.#failed += 1;
+          if (this.#problems > problemLines) continue;
           const path = displayBytes(problem.path);
           this.#log.warn({ ...problem, event: 'problem', path }, sentenceOf(problem));
         }
@@ -301,6 +305,14 @@ export class ReplicaRunner {
 function firstOf(paths: readonly string[], count: number): string {
   return `${paths.slice(0, 3).join(', ')}${count > 3 ? ', ...' : ''}`;
 }
+
+/** The path is not as it is at the source: more than that some of what belongs to it cannot be kept there. */
+function isFailure({ action, code }: Problem): boolean {
+  return !notFailures.has(code) && action !== 'go on where it was';
+}
+
+/** Reported once by name, as a capability that is lacking; sent as it was read. */
+const notFailures: ReadonlySet<string> = new Set(['unsupported', 'changing']);
 
 /** Trying again soon may help without anybody doing anything. A full disk is somebody's to clear. */
 function mayMend(error: FamError): boolean {

@@ -18,7 +18,7 @@ import { Capabilities } from './capabilities.ts';
 import type { Directories } from './directories.ts';
 import { Failures } from './failures.ts';
 import { latestAfter } from './familiar.ts';
-import { throwIfFatal } from './fatal-error.ts';
+import { isMendable, throwIfFatal } from './fatal-error.ts';
 import type { Home } from './home.ts';
 import { Limbo } from './limbo.ts';
 import { identityOf } from './local-identity.ts';
@@ -136,6 +136,7 @@ export class Applier {
       cursor: batch.to,
       deferred: plan.deferred,
       lackingSince: plan.unresolved.length > 0 ? batch.to : memory.lackingSince,
+      hasFailed: memory.hasFailed || this.#failures.isMendable,
       latest: latestAfter(memory, plan),
     };
     this.#step('before-commit');
@@ -186,11 +187,10 @@ export class Applier {
     }
     this.throwIfFatal(result);
     this.#failures.break(operation);
-    this.#problem({
-      path: this.#pathOf(operation),
-      action: actions[operation.type],
-      code: errnoName(result),
-    });
+    const code = errnoName(result);
+    // A folder's time is no loss, and where it is somebody else's folder it fails each time that anything in it changes.
+    if (isMendable(code) && operation.type !== 'setTimes') this.#failures.isMendable = true;
+    this.#problem({ path: this.#pathOf(operation), action: actions[operation.type], code });
   }
 
   #pathOf(operation: Operation): ByteString {

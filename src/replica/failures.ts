@@ -15,6 +15,8 @@ export class Failures {
   /** Each with the names that it was to get or to lose. */
   readonly #broken = new Map<InodeId, Place[]>();
   readonly #lost: InodeId[] = [];
+  /** One of them can be done later. */
+  isMendable = false;
 
   constructor(home: Home, records: Records, where: Whereabouts) {
     this.#home = home;
@@ -25,6 +27,7 @@ export class Failures {
   begin(): void {
     this.#broken.clear();
     this.#lost.length = 0;
+    this.isMendable = false;
   }
 
   /** Files whose content has to come again. */

@@ -37,6 +37,8 @@ export interface ReplicaMemory {
    * nothing.
    */
   readonly lackingSince: Seq;
+  /** Something could not be made, changed or removed here that can be later (`isMendable`): all is compared at the next contact. */
+  readonly hasFailed: boolean;
   /** Files that batches have brought last, the last one last (`isFamiliar`). */
   readonly latest: readonly InodeId[];
   /** `rulesKey` of the rules by which all of it was compared; undefined: an older fam did not note it. */
@@ -63,6 +65,7 @@ const memorySchema = z.object({
   pending: z._default(z.array(z.unknown()), []),
   deferred: z.array(z.object({ parent: seq, name: nameSchema, id: seq })),
   lackingSince: z._default(seq, 0),
+  hasFailed: z._default(z.boolean(), false),
   latest: z._default(z.array(seq), []),
   rules: z.optional(z.string()),
   sourceRoot: z.optional(z.string()),

@@ -30,6 +30,7 @@ import { ApplyingMark } from './applying-mark.ts';
 import { AttributeRules } from './attribute-rules.ts';
 import { Bases } from './bases.ts';
 import { isFamiliar } from './familiar.ts';
+import { isMendable } from './fatal-error.ts';
 import { FormerInodes } from './former-inodes.ts';
 import { type Home, isEmptyRoot } from './home.ts';
 import { InTheWay } from './in-the-way.ts';
@@ -93,6 +94,7 @@ export class ReplicaSession {
   /** What fam had left here before a first contact is still on file. */
   #isFormerKept = true;
   #tellReconciled = false;
+  #hasComparisonFailed = false;
 
   constructor(home: Home, store: TreeStore, options: SessionOptions) {
     this.#home = home;
@@ -254,6 +256,8 @@ export class ReplicaSession {
     if (this.#succession?.isMain === true) return null;
     // I8: whoever was killed before it had what it lacked is behind no cursor.
     if (memory.lackingSince > 0) return null;
+    // Of what could not be done here no later batch speaks: somebody may have mended it, and who asks is told of it again.
+    if (memory.hasFailed) return null;
     const { sourceId, epoch, cursor, rules } = memory;
     // A hello has to fit into a frame.
     if (this.#records.pending.size > maxPendingTold) return null;
@@ -309,7 +313,10 @@ export class ReplicaSession {
       isOtherRoot: sourceRoot !== undefined && rootNow !== undefined && sourceRoot !== rootNow,
       wasMain: this.#succession?.wasMain === true,
       inTheWay: this.#inTheWay,
-      problem: (problem) => this.#problem(problem),
+      problem: (problem) => {
+        if (isMendable(problem.code)) this.#hasComparisonFailed = true;
+        this.#problem(problem);
+      },
     });
     this.#records.store.transaction(() => {
       this.#records.pending.clear();
@@ -322,6 +329,7 @@ export class ReplicaSession {
         listedFrom: 0,
         deferred: [],
         lackingSince: 0,
+        hasFailed: false,
         latest: [],
         rules: rulesKey(welcome.attributeRules),
         sourceRoot,
@@ -384,7 +392,13 @@ export class ReplicaSession {
     if (extras !== undefined) this.#options.send(extras);
     this.#records.store.transaction(() => {
       for (const id of lacking) this.#records.pending.add(id);
-      this.#remember({ ...this.#known(), cursor: seq, listedFrom: seq, reconciled: true });
+      this.#remember({
+        ...this.#known(),
+        cursor: seq,
+        listedFrom: seq,
+        reconciled: true,
+        hasFailed: this.#hasComparisonFailed,
+      });
       this.#noteSourceRoot(this.#known());
     });
     this.#tellReconciled = true;

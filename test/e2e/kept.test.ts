@@ -1,7 +1,7 @@
 // What trees hold besides files and folders (I1): device nodes, FIFOs, capabilities, ACLs; sockets are left out and counted; and what an
 // ordinary user's replica cannot keep is said once.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -55,6 +55,38 @@ test('--init on a replica that has been compared before moves what only it has t
   expect(existsSync(extra)).toBe(false);
   farm.expectEqual();
   await mirror.end();
+});
+
+test('what could not be written is told by fam status, also after a restart, and comes with the next one when it has been mended', async ({
+  skip,
+}) => {
+  const farm = await startFarm({ ssh: 0, local: 1, files: 5 });
+  const locked = join(farm.replicas[0] ?? '', 'locked');
+  const lock = (how: string) => spawnSync('chattr', [how, locked]).status === 0;
+  const status = async () => (await runFam(['status', '--state', farm.state])).stdout;
+  mkdirSync(join(farm.source, 'locked'));
+  const first = farm.start();
+  await first.inSync();
+  if (!lock('+i')) skip('this file system has no immutable folders, or this user may not make one');
+  onTestFinished(() => {
+    lock('-i');
+  });
+  writeFileSync(join(farm.source, 'locked/page'), 'page');
+  await first.barrier();
+  expect(await status()).toMatch(/: in sync but for [1-9]\d* failures?, which the log names\n/);
+  await first.end();
+
+  const second = farm.start();
+  await second.inSync();
+  expect(await status()).toMatch(/: in sync but for [1-9]/);
+  await second.end();
+
+  lock('-i');
+  const third = farm.start();
+  await third.inSync();
+  expect(await status()).toMatch(/: in sync\n/);
+  farm.expectEqual();
+  await third.end();
 });
 
 test('devices, FIFOs, capabilities and ACLs are kept; sockets are left out and counted', async () => {
