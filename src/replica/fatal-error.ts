@@ -22,9 +22,14 @@ export function throwIfFatal(root: string, result: number): void {
   if (fatal.has(-result)) throw fatalError(root, result);
 }
 
-function fatalError(root: string, result: number): FamError {
+/** No room, or none that this user may have. */
+export function isFull(result: number): boolean {
+  return result === -ENOSPC || result === -EDQUOT;
+}
+
+export function fatalError(root: string, result: number): FamError {
   const code = errnoName(result);
-  if (result === -ENOSPC || result === -EDQUOT) {
+  if (isFull(result)) {
     const what = result === -ENOSPC ? 'the file system is full' : 'the quota is used up';
     return new FamError('DISK_FULL', `cannot write to ${root}: ${what} (${code}): make room there`, {
       retryable: true,

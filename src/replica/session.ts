@@ -30,7 +30,7 @@ import { ApplyingMark } from './applying-mark.ts';
 import { AttributeRules } from './attribute-rules.ts';
 import { Bases } from './bases.ts';
 import { isFamiliar } from './familiar.ts';
-import { isMendable } from './fatal-error.ts';
+import { fatalError, isFull, isMendable } from './fatal-error.ts';
 import { FormerInodes } from './former-inodes.ts';
 import { type Home, isEmptyRoot } from './home.ts';
 import { InTheWay } from './in-the-way.ts';
@@ -57,6 +57,11 @@ export interface SessionOptions {
 
 /** Problems told at once. */
 const maxProblems = 200;
+/**
+ * After there was no room for a large content the session goes on for so long: small changes may find room, and removals make it. Longer
+ * than the source may hold them back for the sake of large contents (`contentsFirstMs`).
+ */
+const fullGraceMs = 5000;
 /** A tenth of what a frame holds; a replica that lacks more is compared as a whole. */
 const maxPendingTold = 50_000;
 
@@ -95,6 +100,7 @@ export class ReplicaSession {
   #isFormerKept = true;
   #tellReconciled = false;
   #hasComparisonFailed = false;
+  #full: { readonly error: FamError; readonly endsAt: number } | undefined;
 
   constructor(home: Home, store: TreeStore, options: SessionOptions) {
     this.#home = home;
@@ -204,8 +210,15 @@ export class ReplicaSession {
     return this.#consumed - this.#told;
   }
 
-  /** Does a little of what may take long. Returns whether there is more of it. */
+  /**
+   * Does a little of what may take long. Returns whether there is more of it.
+   * @throws FamError DISK_FULL: there was no room for a large content some seconds ago
+   */
   work(): boolean {
+    if (this.#full !== undefined && performance.now() > this.#full.endsAt) {
+      if (this.#records.pending.size > 0) throw this.#full.error;
+      this.#full = undefined;
+    }
     return this.#bases.work() || this.#retention.work();
   }
 
@@ -483,7 +496,14 @@ export class ReplicaSession {
     // The source knows, and begins anew.
     if (result === -ESTALE) streams.discard(piece.id);
     else if (result < 0) {
-      this.#applier.streams.discard(piece.id);
+      streams.discard(piece.id);
+      if (isFull(result)) {
+        this.#full ??= {
+          error: fatalError(this.#home.root, result),
+          endsAt: performance.now() + fullGraceMs,
+        };
+        return;
+      }
       this.#applier.throwIfFatal(result);
       check(result, 'write staged content');
     }

@@ -2,10 +2,11 @@
 
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { mountFileSystem, whyNotMountable } from '../contract/filesystems.ts';
+import { expectEqualTrees } from '../oracle/compare-trees.ts';
 import { Child } from '../support/child.ts';
 import { famCommand, runFam } from '../support/fam.ts';
 import { sshOf } from '../support/processes.ts';
@@ -76,6 +77,30 @@ test.skipIf(reason !== undefined).each(['batch', 'file'])(
     await mirror.end();
   },
 );
+
+test('a replica without room for a large file takes what is small, and the room that removals make', async () => {
+  const farm = await startFarm({ ssh: 0, local: 0, files: 5 });
+  const mount = tempFolder('full', '/dev/shm');
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'fam-test', mount]);
+  onTestFinished(() => {
+    execFileSync('umount', ['-l', mount]);
+  });
+  const replica = join(mount, 'replica');
+  const old = Array.from({ length: 10 }, (_, n) => `old-${n}`);
+  for (const name of old) writeFileSync(join(farm.source, name), randomBytes(100_000));
+  const first = farm.start({ dests: [replica] });
+  await first.inSync();
+  writeFileSync(join(farm.source, 'large'), randomBytes(2_300_000));
+  await first.logged('lost');
+  await first.end();
+
+  for (const name of old) rmSync(join(farm.source, name));
+  writeFileSync(join(farm.source, 'page'), 'page');
+  const again = farm.start({ dests: [replica] });
+  await again.inSync();
+  expectEqualTrees(farm.source, replica);
+  await again.end();
+});
 
 test.each(['json', 'text'])('a log (%s) whose disk is full stops nothing', async (format) => {
   const farm = await startFarm({ ssh: 0, local: 1, files: 5 });
