@@ -14,6 +14,7 @@ import {
   EEXIST,
   ENOENT,
   ENOTDIR,
+  EROFS,
   errnoName,
   flock,
   fstat,
@@ -217,11 +218,13 @@ function openRoot(path: string): { path: string; fd: number } {
 }
 
 function unwritable(path: string, errno: number): FamError {
-  return new FamError(
-    'DESTINATION_UNWRITABLE',
-    `cannot write to ${path} (${errnoName(errno)}): give the agent's user write permission there`,
-    { cause: new SysError(errno, 'open', bytesOfText(path)) },
-  );
+  const advice =
+    errno === -EROFS
+      ? "its file system is mounted read-only: see why (the kernel's log), then remount it"
+      : "give the agent's user write permission there";
+  return new FamError('DESTINATION_UNWRITABLE', `cannot write to ${path} (${errnoName(errno)}): ${advice}`, {
+    cause: new SysError(errno, 'open', bytesOfText(path)),
+  });
 }
 
 function openHomeFolder(root: string, rootFd: number): { fd: number; path: string; isInside: boolean } {
