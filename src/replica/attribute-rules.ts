@@ -1,4 +1,5 @@
-// What this replica makes of the owners and modes that it is sent: `--owner-map`, `--group-map`, `--chmod`.
+// What this replica makes of the owners and modes that it is sent: `--owner-map`, `--group-map`, `--chmod`; and what an agent that is not
+// root needs to work in its own folders.
 
 import { type Attributes, Kind } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
@@ -11,9 +12,15 @@ export class AttributeRules {
   readonly #owners: readonly ResolvedIdRule[];
   readonly #groups: readonly ResolvedIdRule[];
   readonly #modes: readonly ModeRule[];
+  readonly #folderMode: number;
 
-  /** @throws FamError USAGE when this host does not know a name. */
-  constructor(given: Given) {
+  /**
+   * @param isRoot this process may write in any folder. Another one can neither fill a folder that its owner may not write in, nor move it
+   *   to its name.
+   * @throws FamError USAGE when this host does not know a name
+   */
+  constructor(given: Given = { owners: [], groups: [], chmod: '' }, isRoot = true) {
+    this.#folderMode = isRoot ? 0 : 0o700;
     this.#owners = given.owners.map((rule) => resolved(rule, 'passwd'));
     this.#groups = given.groups.map((rule) => resolved(rule, 'group'));
     this.#modes = parseModeRules(given.chmod) ?? [];
@@ -48,6 +55,7 @@ export class AttributeRules {
 
   #attributes(attributes: Attributes): Attributes {
     const isDirectory = attributes.kind === Kind.directory;
+    const added = isDirectory ? this.#folderMode : 0;
     return {
       ...attributes,
       uid: mapId(this.#owners, attributes.uid),
@@ -56,7 +64,7 @@ export class AttributeRules {
       mode:
         attributes.kind === Kind.symlink
           ? attributes.mode
-          : applyModeRules(this.#modes, attributes.mode, isDirectory),
+          : applyModeRules(this.#modes, attributes.mode, isDirectory) | added,
     };
   }
 }

@@ -65,6 +65,8 @@ const fullGraceMs = 5000;
 /** A tenth of what a frame holds; a replica that lacks more is compared as a whole. */
 const maxPendingTold = 50_000;
 
+const isRoot = process.geteuid?.() === 0;
+
 export class ReplicaSession {
   readonly #home: Home;
   readonly #records: Records;
@@ -152,7 +154,7 @@ export class ReplicaSession {
       pid: process.pid,
       empty: isEmptyRoot(this.#home),
       state: this.#state(),
-      lacks: process.geteuid?.() === 0 ? [] : ['owner', 'xattr:trusted', 'device-nodes'],
+      lacks: isRoot ? [] : ['owner', 'xattr:trusted', 'device-nodes', 'read-only-folders'],
       takesAlive: true,
     };
   }
@@ -296,7 +298,8 @@ export class ReplicaSession {
         `${root} and the source ${welcome.place.path} lie within one another: this is the source's own host`,
       );
     }
-    if (welcome.attributeRules !== undefined) this.#rules = new AttributeRules(welcome.attributeRules);
+    if (welcome.attributeRules !== undefined || !isRoot)
+      this.#rules = new AttributeRules(welcome.attributeRules, isRoot);
     this.#welcome = welcome;
     const memory = this.#memory;
     const isSameMain = this.#succession?.promotedAt === (welcome.promotedAt ?? 0);

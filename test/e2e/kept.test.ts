@@ -9,6 +9,7 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
+  renameSync,
   rmSync,
   utimesSync,
   writeFileSync,
@@ -17,6 +18,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { expectEqualTrees } from '../oracle/compare-trees.ts';
+import { entriesBelow } from '../support/entries-below.ts';
 import { runFam } from '../support/fam.ts';
 import { type Farm, startFarm } from './farm.ts';
 
@@ -129,6 +131,33 @@ async function farmOf(uid: number): Promise<Farm> {
 const nobody = 65534;
 const unlessRoot = test.skipIf(process.getuid?.() !== 0);
 
+unlessRoot(
+  'a replica that is not root has what read-only folders hold: its own may be written in',
+  async () => {
+    const farm = await farmOf(nobody);
+    const [replica = ''] = farm.replicas;
+    const fill = (folder: string): void => {
+      mkdirSync(join(farm.source, folder, 'deep'), { recursive: true });
+      for (const file of ['page', 'deep/page']) writeFileSync(join(farm.source, folder, file), folder);
+      run('chmod', '-R', 'a-w', join(farm.source, folder));
+    };
+    fill('before');
+    const mirror = farm.start({ uid: nobody });
+    await mirror.inSync();
+    fill('live');
+    writeFileSync(join(farm.source, 'before/more'), 'more');
+    rmSync(join(farm.source, 'before/page'));
+    renameSync(join(farm.source, 'before/deep'), join(farm.source, 'live/deeper'));
+    await mirror.barrier();
+    const files = (root: string) => [...entriesBelow(root)].map(({ name }) => name).sort();
+    expect(files(replica)).toEqual(files(farm.source));
+    expect(lstatSync(join(replica, 'live')).mode & 0o777).toBe(0o755);
+    const problems = mirror.events('problem').map(({ msg }) => msg);
+    expect(problems.filter((message) => !message.includes('keep owner'))).toEqual([]);
+    await mirror.end();
+  },
+);
+
 unlessRoot('a replica that is not root keeps what it can, and says the rest once', async () => {
   const farm = await farmOf(nobody);
   const [replica = ''] = farm.replicas;
@@ -139,6 +168,7 @@ unlessRoot('a replica that is not root keeps what it can, and says the rest once
     'owner',
     'xattr:trusted',
     'device-nodes',
+    'read-only-folders',
   ]);
   // Once for each capability, and for each of the two nodes that are not there.
   const problems = mirror.events('problem').map(({ msg }) => msg);
