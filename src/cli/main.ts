@@ -34,6 +34,7 @@ program
     '--init',
     "move what a replica has and the source lacks to the replica's trash (also: INIT_MIRROR=1)",
   )
+  .option('--compare', 'compare the whole of each replica at the start, whatever it remembers')
   .option('--once', 'end when all replicas are in sync')
   .option('--trust-source', 'accept a source that is empty, replaced, or lacks most of what it had')
   .option(

@@ -14,6 +14,7 @@ const mirrorOptions = z.object({
   rsh: z.optional(z.string()),
   state: z.optional(z.string()),
   init: z._default(z.boolean(), false),
+  compare: z._default(z.boolean(), false),
   once: z._default(z.boolean(), false),
   trustSource: z._default(z.boolean(), false),
   monitor: z.optional(z.enum(['fanotify', 'inotify'])),
@@ -50,6 +51,7 @@ export async function mirrorCommand(
   const chosen = {
     // fam_mirror's users know it as an environment variable.
     init: options.init || process.env['INIT_MIRROR'] === '1',
+    compare: options.compare,
     monitor: options.monitor,
     durability: options.durability,
     trustSource: options.trustSource,

@@ -40,6 +40,8 @@ const lastingConditions: ReadonlySet<Condition['code']> = new Set([
 export interface MirrorOptions {
   /** Consent to move what the source lacks to the replicas' trash (I5). */
   readonly init: boolean;
+  /** Each replica is compared as a whole at the first contact of this run; with `init` it always is. Default false. */
+  readonly compare?: boolean;
   readonly monitor: 'fanotify' | 'inotify' | undefined;
   readonly durability: SessionOptions['durability'];
   /** Accept an empty or replaced source root, and any number of deletions (I4). */
@@ -238,6 +240,8 @@ export class Mirror implements Controlled {
       session: () => ({
         version: packageVersion(),
         init: this.#options.init,
+        // Consent is of no use where only what changes is looked at.
+        compares: this.#options.init || this.#options.compare === true,
         durability: this.#options.durability,
         trusted: this.#options.trustSource,
         hotFileMaxDelayMs,

@@ -186,8 +186,7 @@ export class ReplicaRunner {
     let failure: FamError | undefined;
     const { how, error } = await new Promise<SessionEnd>((resolve) => {
       const session = this.#options.session();
-      // Consent is of no use where only what changes is looked at.
-      const compares = session.init && !this.#everInSync;
+      const compares = session.compares === true && !this.#everInSync;
       this.#session = this.#reader.attach({ ...session, compares }, connection, {
         event: (event) => {
           failure = this.#event(event) ?? failure;

@@ -9,6 +9,7 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   utimesSync,
@@ -56,6 +57,28 @@ test('--init on a replica that has been compared before moves what only it has t
   await mirror.inSync();
   expect(existsSync(extra)).toBe(false);
   farm.expectEqual();
+  await mirror.end();
+});
+
+test('--compare brings back what somebody changed or removed on a replica, and keeps what only that one has', async () => {
+  const farm = await startFarm({ ssh: 0, local: 1, files: 5 });
+  const [replica = ''] = farm.replicas;
+  for (const name of ['changed', 'removed']) writeFileSync(join(farm.source, name), name);
+  const first = farm.start();
+  await first.inSync();
+  await first.end();
+  writeFileSync(join(replica, 'changed'), 'by hand');
+  rmSync(join(replica, 'removed'));
+  writeFileSync(join(replica, 'extra'), 'extra');
+  const mirror = farm.start({ args: ['--compare'] });
+  await mirror.inSync();
+  for (const name of ['changed', 'removed']) expect(readFileSync(join(replica, name), 'utf8')).toBe(name);
+  expect(existsSync(join(replica, 'extra'))).toBe(true);
+  for (const told of [
+    { event: 'extras', paths: ['extra'] },
+    { event: 'kept', paths: ['changed'] },
+  ])
+    expect(mirror.log).toContainEqual(expect.objectContaining(told));
   await mirror.end();
 });
 
