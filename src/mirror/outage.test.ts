@@ -12,3 +12,15 @@ test('an outage is told at once, when its reason changes, and ever more rarely',
   outage.end();
   expect(outage.isNews('no route', 3_602_000), 'another outage').toBe(true);
 });
+
+test('reasons that take turns are told once each, and then as rarely as one; what is new each time does not fill the log', () => {
+  const outage = new Outage();
+  let lines = 0;
+  for (let second = 0; second < 3600; second++)
+    if (outage.isNews(second % 2 === 0 ? 'closed' : 'reset by peer', second * 1000)) lines += 1;
+  expect(lines).toBeLessThanOrEqual(12);
+  const other = new Outage();
+  lines = 0;
+  for (let second = 0; second < 3600; second++) if (other.isNews(`port ${second}`, second * 1000)) lines += 1;
+  expect(lines).toBeLessThanOrEqual(20);
+});
