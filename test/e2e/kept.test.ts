@@ -97,7 +97,9 @@ test('what could not be written is told by fam status, also after a restart, and
     lock('-i');
   });
   writeFileSync(join(farm.source, 'locked/page'), 'page');
-  await first.barrier();
+  const waited = await runFam(['wait', '--state', farm.state, '--timeout', '30']);
+  expect(waited).toMatchObject({ code: 0 });
+  expect(waited.stderr).toMatch(/has everything but for [1-9]\d* failures?, which the mirror's log names\n/);
   expect(await status()).toMatch(/: in sync but for [1-9]\d* failures?, which the log names\n/);
   await first.end();
 
