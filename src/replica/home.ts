@@ -118,6 +118,11 @@ function outerHomeName(root: string): string {
   return `.fam-${basename(root)}`;
 }
 
+/** Whether a name in a directory is the own folder of a replica beside it: it remembers there whom it follows. */
+export function isReplicaHome(dirfd: number, name: ByteString): boolean {
+  return name.startsWith('.fam-') && statx(dirfd, `${name}/succession.json`, new Stat()) === 0;
+}
+
 /** A replica's own folder, as far as it can be told without opening it. */
 export interface HomePlace {
   readonly path: string;

@@ -39,6 +39,7 @@ import type { Contents, Extras, ListedEntry, Listing, Wants } from '../wire/mess
 import type { Applier } from './applier.ts';
 import { admitEmptied } from './emptied-source.ts';
 import { FormerInodes } from './former-inodes.ts';
+import { isReplicaHome } from './home.ts';
 import type { InTheWay } from './in-the-way.ts';
 import { discard } from './limbo.ts';
 import { leaveName } from './listed-before.ts';
@@ -284,6 +285,8 @@ export class Reconcile {
       this.#touched.add(open.id);
       return;
     }
+    // A folder in here is another mirror's replica, and beside it is what that one's agent works with, its trash included.
+    if (isReplicaHome(open.fd, name)) return;
     if (this.#options.init || wasRemoved) {
       const why = wasRemoved ? 'it was removed where another was the main' : 'the source lacks it (init)';
       const kept = trash.keep(open.fd, name, path, why);

@@ -194,6 +194,28 @@ describe('first contact', () => {
     expect(trashed(pair)).toEqual(['mine']);
   });
 
+  test('leaves what the agent of another mirror works with in a folder that is its replica, with init too', () => {
+    const pair = makePair();
+    fill(pair.source);
+    pair.record();
+    pair.connect();
+    const other = new ReplicaPair(join(pair.folder, 'other'), join(pair.replica, 'a'));
+    onTestFinished(() => other.close());
+    fs.writeFileSync(join(other.source, 'page'), 'page');
+    fs.mkdirSync(join(pair.source, 'a/replica'));
+    fs.mkdirSync(join(pair.source, 'a/.fam-mine'));
+    pair.record();
+    pair.connect();
+    other.record();
+    other.connect();
+    fs.mkdirSync(join(pair.replica, 'a/.fam-extra'));
+    fs.rmSync(join(pair.folder, '.fam-replica'), { recursive: true });
+    const { events } = pair.connect({ init: true });
+    expect(events.filter(({ type }) => type === 'extras')).toEqual([]);
+    expect(fs.readdirSync(join(pair.replica, 'a/.fam-replica')).sort()).toContain('trash');
+    expect(trashed(pair).sort()).toEqual(['a/.fam-extra', 'a/replica/page']);
+  });
+
   test('a folder that goes before it is listed leaves nothing in the way', () => {
     const pair = makePair();
     // More than are listed before the first answer.
