@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import type { Batch, Change } from '../core/change.ts';
 import { FamError } from '../core/errors.ts';
-import { type ByteString, bytesOfText, type Name } from '../core/name.ts';
+import { type ByteString, bytesOfText } from '../core/name.ts';
 import type { Place } from '../core/plan-operation.ts';
 import type { Problem } from '../core/problem.ts';
 import type { Succession } from '../core/succession.ts';
@@ -40,6 +40,7 @@ import { noteMount } from './mount-note.ts';
 import { Reconcile } from './reconcile.ts';
 import { Records, type ReplicaMemory } from './records.ts';
 import { recover } from './recover.ts';
+import { Relisting } from './relisting.ts';
 import { Reserved } from './reserved.ts';
 import { SameContents } from './same-contents.ts';
 import { StagedStreams } from './staged-streams.ts';
@@ -87,9 +88,7 @@ export class ReplicaSession {
   #welcome: Welcome | undefined;
   #rules: AttributeRules | undefined;
   #reconcile: Reconcile | undefined;
-  /** Names of the directory that is being listed again, and files of such listings that were asked for. */
-  #relisted: { readonly directory: InodeId; readonly names: Set<Name> } | undefined;
-  readonly #asked = new Map<InodeId, Place[]>();
+  readonly #relisting: Relisting;
   #problems: Problem[] = [];
   #consumed = 0;
   #told = 0;
@@ -109,6 +108,7 @@ export class ReplicaSession {
     this.#options = options;
     this.#records = new Records(store);
     this.#inTheWay = new InTheWay(store);
+    this.#relisting = new Relisting(this.#records);
     this.#memory = this.#records.memory();
     this.#succession = readSuccession(home.path);
     this.#mark = new ApplyingMark(home.state);
@@ -382,14 +382,7 @@ export class ReplicaSession {
       this.#reconcile.contents(message);
       return;
     }
-    const changes: Change[] = [];
-    for (const { id, attributes, contentSeq, content } of message.files) {
-      const places = this.#asked.get(id) ?? [];
-      this.#asked.delete(id);
-      if (content.from === 'none') continue;
-      changes.push({ type: 'inode', id, attributes, contentSeq, content });
-      for (const place of places) changes.push({ type: 'entry', ...place, id, links: places.length });
-    }
+    const changes = this.#relisting.contents(message);
     if (changes.length > 0) this.#apply(this.#incomplete(changes));
   }
 
@@ -534,33 +527,15 @@ export class ReplicaSession {
     return isSameIdentity(record, stat) ? stat : undefined;
   }
 
-  /** A listing after first contact: the source was asked for it. Says the same as a batch would. */
+  /** A listing after first contact: the source was asked for it. */
   #relist(listing: Listing): Wants {
     this.#records.store.refresh();
-    const { directory } = listing;
-    const nothing: Wants = { type: 'wants', directory, contents: [], missing: [] };
-    if (this.#records.inode(directory)?.attributes.kind !== Kind.directory) return nothing;
-    if (listing.first || this.#relisted?.directory !== directory)
-      this.#relisted = { directory, names: new Set() };
-    const changes: Change[] = [];
-    const missing: InodeId[] = [];
-    const places = new Map<InodeId, Place[]>();
-    for (const { name, id, links, contentSeq, attributes, content } of listing.entries) {
-      this.#relisted.names.add(name);
-      if (attributes.kind === Kind.directory && this.#records.inode(id) === undefined) missing.push(id);
-      changes.push({ type: 'inode', id, attributes, contentSeq, content });
-      changes.push({ type: 'entry', parent: directory, name, id, links });
-      places.set(id, [...(places.get(id) ?? []), { parent: directory, name }]);
-    }
-    if (listing.last) {
-      for (const name of this.#records.children(directory)) {
-        if (!this.#relisted.names.has(name)) changes.push({ type: 'removed', parent: directory, name });
-      }
-      this.#relisted = undefined;
-    }
-    const { lost } = this.#apply(this.#incomplete(changes));
-    for (const id of lost) this.#asked.set(id, [...(this.#asked.get(id) ?? []), ...(places.get(id) ?? [])]);
-    return { ...nothing, contents: lost, missing };
+    const found = this.#relisting.changes(listing);
+    const answer = { type: 'wants', directory: listing.directory } as const;
+    if (found === undefined) return { ...answer, contents: [], missing: [] };
+    const { lost } = this.#apply(this.#incomplete(found.changes));
+    this.#relisting.ask(lost, listing);
+    return { ...answer, contents: lost, missing: found.missing };
   }
 
   #incomplete(changes: readonly Change[]): Batch {
