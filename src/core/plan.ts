@@ -127,7 +127,11 @@ class Planner {
     const { id, attributes, contentSeq, content } = change;
     const known = this.#records.inode(id);
     if (known === undefined) {
-      if (this.#isDead(id)) return;
+      if (this.#isDead(id)) {
+        // It lives, and no name of it is told because none is new: it could not be made when they were.
+        if (!this.#dead.has(id) && attributes.kind === Kind.file) this.#ask(id);
+        return;
+      }
       const isMissing = content.from === 'none' && attributes.kind === Kind.file && attributes.size > 0;
       if (isMissing || content.from === 'same') {
         this.#ask(id);

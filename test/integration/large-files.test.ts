@@ -540,6 +540,12 @@ describe('a file that is almost nothing but a hole', () => {
         fs.truncateSync(big(pair), 200 * 1024);
         sync(pair);
         expect(fs.statSync(big(pair, 'replica')).size).toBe(200 * 1024);
+        execFileSync('truncate', ['-s', '1P', big(pair, 'source', 'next')]);
+        pair.record();
+        expect(pair.connect().problems).toMatchObject([{ code: 'EFBIG' }]);
+        fs.truncateSync(big(pair, 'source', 'next'), 1000);
+        sync(pair);
+        expect(fs.statSync(big(pair, 'replica', 'next')).size).toBe(1000);
       });
     },
   );
