@@ -3,7 +3,7 @@
 import { closeSync, ftruncateSync, lstatSync, openSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Difference } from '../oracle/compare-trees.ts';
-import { joinBytes, pathBuffer } from '../oracle/walk.ts';
+import { type BytePath, joinBytes, pathBuffer, walk } from '../oracle/walk.ts';
 
 /** What a file system has room for. */
 export interface Room {
@@ -48,12 +48,29 @@ function canBe(fd: number, size: number): boolean {
   }
 }
 
-/** @param source the root that `path` is below */
-export function isExcused({ path, what }: Difference, source: string, room: Room): boolean {
-  const stat = lstatSync(pathBuffer(joinBytes(source, path)), { throwIfNoEntry: false });
-  if (stat?.isFile() === true && stat.size > room.maxFileBytes) return true;
-  if (stat?.isSymbolicLink() === true && stat.size > room.maxTargetBytes) return true;
+/**
+ * @param source the root that `path` is below
+ * @param replica the root of the replica that differs there
+ */
+export function isExcused({ path, what }: Difference, source: string, room: Room, replica: string): boolean {
+  if (isTooLong(joinBytes(source, path), room)) return true;
+  if (what.startsWith('hard-link group') && isLeftUnder(joinBytes(replica, path), source, room, replica))
+    return true;
   // `xattrs [name=0x..., ...] != [...]`: two digits for a byte.
   const wanted = /^xattrs \[(.*)\] != \[/s.exec(what)?.[1];
   return wanted !== undefined && wanted.length / 2 > room.maxAttributeBytes;
+}
+
+function isTooLong(path: BytePath, room: Room): boolean {
+  const stat = lstatSync(pathBuffer(path), { throwIfNoEntry: false });
+  if (stat?.isFile() === true) return stat.size > room.maxFileBytes;
+  return stat?.isSymbolicLink() === true && stat.size > room.maxTargetBytes;
+}
+
+/** It also still has a name that it had before: what is to have that name is too long. */
+function isLeftUnder(path: BytePath, source: string, room: Room, replica: string): boolean {
+  const { ino } = lstatSync(pathBuffer(path), { bigint: true });
+  return [...walk(replica, new Set())].some(
+    ([name, stat]) => stat.ino === ino && isTooLong(joinBytes(source, name), room),
+  );
 }

@@ -297,7 +297,8 @@ class History {
         found = [{ path: '', what: `cannot be compared: ${String(error)}` }];
       }
       const room = this.#rooms[replica];
-      if (room !== undefined) found = found.filter((difference) => !isExcused(difference, source, room));
+      if (room !== undefined)
+        found = found.filter((difference) => !isExcused(difference, source, room, root));
       return found.slice(0, maxPrinted).map((difference) => ({ ...difference, replica }));
     });
   }
