@@ -129,7 +129,7 @@ export class Applier {
     this.#operations.begin();
     // RACE: killed from here to the commit, the tree is ahead of the records; the mark says so to the next agent.
     this.#mark.set(plan.operations);
-    for (const operation of plan.operations) this.#perform(operation);
+    for (const operation of plan.operations) this.#perform(operation, batch);
     const settled = this.#failures.isEmpty ? plan : this.#failures.settle(plan);
     const next = {
       ...memory,
@@ -175,7 +175,7 @@ export class Applier {
     this.streams.close();
   }
 
-  #perform(operation: Operation): void {
+  #perform(operation: Operation, batch: Batch): void {
     if (operation.type !== 'build' && this.#failures.has(operation.id)) {
       this.#failures.break(operation);
       return;
@@ -190,10 +190,16 @@ export class Applier {
     const code = errnoName(result);
     // A folder's time is no loss, and where it is somebody else's folder it fails each time that anything in it changes.
     if (isMendable(code) && operation.type !== 'setTimes') this.#failures.isMendable = true;
-    this.#problem({ path: this.#pathOf(operation), action: actions[operation.type], code });
+    this.#problem({ path: this.#pathOf(operation, batch), action: actions[operation.type], code });
   }
 
-  #pathOf(operation: Operation): ByteString {
+  #pathOf(operation: Operation, { changes }: Batch): ByteString {
+    if (operation.type === 'build' && operation.to.at === 'limbo') {
+      // The name that it was to get from there.
+      const entry = changes.find((change) => change.type === 'entry' && change.id === operation.id);
+      if (entry?.type === 'entry')
+        return this.#where.pathOf({ at: 'name', parent: entry.parent, name: entry.name });
+    }
     if ('to' in operation) return this.#where.pathOf(operation.to);
     if ('at' in operation) return this.#where.pathOf(operation.at);
     return this.records.pathOf(operation.id);

@@ -534,7 +534,7 @@ describe('a file that is almost nothing but a hole', () => {
         execFileSync('truncate', ['-s', '1P', big(pair)]);
         fs.writeFileSync(big(pair, 'source', 'page'), 'second');
         pair.record();
-        expect(pair.connect().problems).toMatchObject([{ code: 'EFBIG' }]);
+        expect(pair.connect().problems).toMatchObject([{ path: 'big', code: 'EFBIG' }]);
         expect(fs.readFileSync(big(pair, 'replica', 'page'), 'utf8')).toBe('second');
         expect(pair.connect().counts.get('stream')).toBeUndefined();
         fs.truncateSync(big(pair), 200 * 1024);
