@@ -1,6 +1,7 @@
 // `fam watch PATH...`
 
 import { once } from 'node:events';
+import { lstatSync } from 'node:fs';
 import * as z from 'zod/mini';
 import { FamError } from '../core/errors.ts';
 import { openLog } from '../runtime/log.ts';
@@ -46,7 +47,8 @@ export async function watchCommand(paths: string[], given: object): Promise<void
   // `fam watch | head -1`: nobody reads on.
   process.stdout.on('error', onSignal);
   let isReady = false;
-  const watcher = watch(argumentBytes(paths), {
+  const requested = argumentBytes(paths);
+  const watcher = watch(requested, {
     recursive: options.recursive,
     filter: options.filter,
     events: eventTypes(options.events),
@@ -71,6 +73,10 @@ export async function watchCommand(paths: string[], given: object): Promise<void
         { event: 'watching' },
         `watching ${paths.join(', ')} (${[...new Set(watcher.reasons)].join('; ')})`,
       );
+      // That may be meant, or mistyped.
+      const absent = paths.filter((path, n) => isAbsent(requested[n] ?? path));
+      for (const path of absent)
+        log.warn({ event: 'absent', path }, `${displayText(path)} is not there: waiting for it`);
     },
     () => {},
   );
@@ -111,6 +117,17 @@ export async function watchCommand(paths: string[], given: object): Promise<void
     process.off('SIGTERM', onSignal);
   }
   if (isTimeUp) throw new FamError('TIMEOUT', `no event within ${options.timeout} s`, { retryable: true });
+}
+
+/** A glob is about what there is. */
+function isAbsent(path: string | Uint8Array): boolean {
+  if (typeof path === 'string' && /[*?[{]/.test(path)) return false;
+  try {
+    return lstatSync(Buffer.from(path), { throwIfNoEntry: false }) === undefined;
+  } catch {
+    // Who may not look there cannot tell.
+    return false;
+  }
 }
 
 function readOptions(given: object): Options {

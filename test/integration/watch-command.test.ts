@@ -74,6 +74,18 @@ describe('fam watch', () => {
     expect(await child.stop('SIGTERM')).toEqual({ code: 0, signal: null });
   });
 
+  test('says which of the paths is not there yet, and waits for it', async () => {
+    const root = tempFolder();
+    writeFileSync(join(root, 'here'), '');
+    const child = await famWatch([join(root, 'here'), join(root, 'mistyped'), join(root, '*.html')]);
+    const absent = `${root}/mistyped is not there: waiting for it`;
+    await waitFor(() => child.stderr.includes(absent), { describe: () => child.stderr });
+    writeFileSync(join(root, 'mistyped'), '');
+    await output(child, (text) => text.includes('mistyped'));
+    await child.stop('SIGTERM');
+    expect(child.stderr.split('is not there')).toHaveLength(2);
+  });
+
   test('--json prints one object a line: event, path, kind, from, pid, command', async () => {
     const root = tempFolder();
     const child = await famWatch([root, '--json', '--events', 'created,moved,deleted']);
