@@ -41,6 +41,7 @@ export class TreeEditor {
   readonly #looped = new Set<InodeId>();
   /** Seq for everything new during the first scan; undefined: each change its own. */
   #base: Seq | undefined;
+  #retold = 0;
   readonly lostNames = new LostNames();
   /** What is no directory and has lost one of several names. Whoever takes them empties it. */
   readonly bereaved = new Set<InodeId>();
@@ -68,6 +69,11 @@ export class TreeEditor {
         if (record.kind === Kind.directory) this.#unplaced.add(id);
       }
     }
+  }
+
+  /** How many names were told again although nobody looked at them: what was read of one before that is out of date. */
+  get retold(): number {
+    return this.#retold;
   }
 
   /** Directories that have lost their last name in this round. */
@@ -249,6 +255,7 @@ export class TreeEditor {
     if (record.kind !== Kind.directory) return;
     const left = this.#store.entry(parent, name);
     if (left === undefined || left.id !== lost.id || left.seq > lost.seq) return;
+    this.#retold += 1;
     this.#store.putEntry({ ...left, seq: this.#store.nextSeq() }, left);
   }
 

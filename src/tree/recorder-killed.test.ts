@@ -1,9 +1,10 @@
 // A kill takes along what the kernel had told and nobody had looked at yet: the next start's scan finds it (I8).
 
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { setNote } from '../../test/support/set-note.ts';
+import { tempFolder } from '../../test/support/temp-folder.ts';
 import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
 import { Hint } from '../kernel/event-source.ts';
 
@@ -49,5 +50,34 @@ describe.each(['fanotify', 'inotify'] as const)('Recorder with %s', (monitor) =>
     const after = tree.recordOf('new');
     expect(after?.contentSeq).toBe(before);
     expect(after?.doubtful).toBe(false);
+  });
+
+  test('a folder that was recorded under two names, and has neither by the next start', () => {
+    using tree = new RecordedTree({ monitor, trusted: true, base: tempFolder('fam-tree', '/dev/shm') });
+    const at = (path: string): string => join(tree.root, path);
+    const exchange = (one: string, other: string): void => {
+      renameSync(at(one), at('aside'));
+      renameSync(at(other), at(one));
+      renameSync(at('aside'), at(other));
+    };
+    for (const name of ['0', 'x', 'y']) mkdirSync(at(name));
+    // More names than a listing takes at a time: it is killed between `0` and the others.
+    for (let n = 0; n < 6000; n++) writeFileSync(at(`file-${n}`), '');
+    tree.start();
+    tree.settle();
+    const folder = tree.idOf('x');
+    tree.stop();
+    exchange('0', 'x');
+    tree.start();
+    while (tree.idOf('0') !== folder) tree.turn();
+    expect(tree.idOf('x')).toBe(folder);
+    tree.stop();
+    exchange('0', 'y');
+    // Now it takes all three at a time.
+    for (let n = 0; n < 6000; n++) rmSync(at(`file-${n}`));
+    tree.start();
+    tree.settle();
+    expect(tree.idOf('y')).toBe(folder);
+    expect(tree.differences()).toEqual([]);
   });
 });

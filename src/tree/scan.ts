@@ -234,6 +234,7 @@ export class Scanner {
     const upTo = isLast ? undefined : names[end - 1];
     const recorded = listing.isBlank ? [] : this.#recorded(id, listing.reached, upTo);
     const inodes = this.#inodesOf(recorded);
+    const { retold } = this.#editor;
     let at = 0;
     for (let i = listing.next; i < end; i++) {
       const name = names[i];
@@ -245,6 +246,8 @@ export class Scanner {
       }
       if (entry?.name === name) at++;
       else entry = undefined;
+      // By a name of this slice, it may be: then this is not what the store says any more.
+      if (entry !== undefined && this.#editor.retold !== retold) entry = this.#store.entry(id, name);
       this.#one(listing, dirfd, name, entry, entry === undefined ? undefined : inodes.get(entry.id));
     }
     for (let entry = recorded[at]; entry !== undefined; entry = recorded[++at]) {
