@@ -11,7 +11,7 @@ import { ENOENT, errnoName } from '../kernel/sys.ts';
 import type { TreeStore } from '../tree/store.ts';
 import type { Applier } from './applier.ts';
 import { notOurs } from './placer.ts';
-import { nameSchema } from './records.ts';
+import { nameSchema, type Records } from './records.ts';
 
 const prefix = 'replica/in-the-way/';
 const rowSchema = z.object({ parent: z.int(), name: nameSchema });
@@ -35,7 +35,7 @@ export class InTheWay {
     this.#store.setMeta(`${prefix}${this.#last}`, { parent, name });
   }
 
-  /** What was to come has come, or is about to. Inside a transaction. False: nothing was there. */
+  /** What was to come has come. Inside a transaction. False: nothing was there. */
   forget({ parent, name }: Place): boolean {
     const key = keyOf(parent, name);
     const row = this.#all.get(key);
@@ -59,10 +59,18 @@ export class InTheWay {
   giveWay({ changes }: Batch, applier: Applier, report: (problem: Problem) => void): void {
     if (this.#all.size === 0) return;
     this.#store.transaction(() => {
-      for (const change of changes) {
-        if (change.type === 'entry') this.forget(change);
-        else if (change.type === 'removed' && this.forget(change)) keep(change, applier, report);
-      }
+      for (const change of changes)
+        if (change.type === 'removed' && this.forget(change)) keep(change, applier, report);
+    });
+  }
+
+  /** After a batch was applied: where what it brought could not be made, what is in its way stays, and is remembered. */
+  haveCome({ changes }: Batch, records: Records): void {
+    if (this.#all.size === 0) return;
+    this.#store.transaction(() => {
+      for (const change of changes)
+        if (change.type === 'entry' && records.occupant(change.parent, change.name) === change.id)
+          this.forget(change);
     });
   }
 

@@ -459,6 +459,7 @@ export class ReplicaSession {
     this.#inTheWay.giveWay(batch, this.#applier, (problem) => this.#problem(problem));
     const applied = this.#applier.apply(batch, this.#known());
     this.#memory = applied.memory;
+    this.#inTheWay.haveCome(batch, this.#records);
     this.#noteWhole();
     if (batch.complete) this.#noteComplete();
     this.#knownContents.placed(batch.changes, (id) => this.#lookAt(id));

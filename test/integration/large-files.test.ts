@@ -549,6 +549,24 @@ describe('a file that is almost nothing but a hole', () => {
       });
     },
   );
+
+  test.skipIf(reason !== undefined)(
+    'leaves what it found in its place only for as long as the source has something there',
+    async () => {
+      await withFileSystem('ext4', (path) => {
+        using pair = new ReplicaPair(tempFolder('fam-large', '/dev/shm'), path);
+        execFileSync('truncate', ['-s', '1P', big(pair)]);
+        pair.record();
+        fs.mkdirSync(pair.replica);
+        fs.writeFileSync(big(pair, 'replica'), 'found there');
+        expect(pair.connect({ init: true }).problems).toMatchObject([{ code: 'EFBIG' }]);
+        expect(fs.readFileSync(big(pair, 'replica'), 'utf8')).toBe('found there');
+        fs.rmSync(big(pair));
+        sync(pair);
+        expect(fs.readdirSync(pair.replica)).toEqual([]);
+      });
+    },
+  );
 });
 
 test('memory stays flat, whatever the size', () => {
