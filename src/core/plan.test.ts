@@ -882,3 +882,34 @@ describe('planBatch', () => {
     fc.assert(property, { numRuns: 500 });
   });
 });
+
+test('a directory that was lost comes to a place below what is recorded in it', () => {
+  const attributes = attributesOf(Kind.directory, 1);
+  // 4 was lost, and 5 is recorded in it, with 6 below.
+  const parents = new Map<InodeId, InodeId>([
+    [5, 4],
+    [6, 5],
+  ]);
+  const view: ReplicaView = {
+    inode: (id) => {
+      if (id === rootId) return { attributes, contentSeq: 1, names: [] };
+      const parent = parents.get(id);
+      if (parent === undefined) return undefined;
+      return { attributes, contentSeq: 1, names: [{ parent, name: name(`n${id}`) }] };
+    },
+    occupant: (parent, text) => [...parents].find(([id, at]) => at === parent && text === `n${id}`)?.[0] ?? 0,
+    children: (parent) => [...parents].filter(([, at]) => at === parent).map(([id]) => name(`n${id}`)),
+  };
+  const batch: Batch = {
+    from: 1,
+    to: 2,
+    complete: true,
+    dead: [],
+    changes: [
+      { type: 'inode', id: 4, attributes, contentSeq: 1, content: { from: 'none' } },
+      { type: 'entry', parent: 6, name: name('n4'), id: 4, links: 1 },
+    ],
+  };
+  const { unresolved } = planBatch(batch, view, [], new Set());
+  expect(unresolved).toMatchObject([{ parent: 6, id: 4 }]);
+});

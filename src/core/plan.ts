@@ -128,8 +128,9 @@ class Planner {
     const known = this.#records.inode(id);
     if (known === undefined) {
       if (this.#isDead(id)) {
-        // It lives, and no name of it is told because none is new: it could not be made when they were.
-        if (!this.#dead.has(id) && attributes.kind === Kind.file) this.#ask(id);
+        // It lives, and no name of it is told because none is new: it could not be made when they were. What comes by itself was asked for.
+        const isNews = this.#batch.from < this.#batch.to && !this.#dead.has(id);
+        if (isNews && attributes.kind === Kind.file) this.#ask(id);
         return;
       }
       const isMissing = content.from === 'none' && attributes.kind === Kind.file && attributes.size > 0;
@@ -222,7 +223,9 @@ class Planner {
     if (this.#records.occupant(parent, name) === id) return 'done';
 
     if (this.#unbuilt.has(id)) {
-      if (this.#isHidden(parent) && this.#records.occupant(parent, name) === 0) {
+      // What is recorded below a directory that was lost is still where it was.
+      const isLoop = kind === Kind.directory && this.#records.isAbove(id, parent);
+      if (!isLoop && this.#isHidden(parent) && this.#records.occupant(parent, name) === 0) {
         this.#build(id, at(change));
         return 'done';
       }
