@@ -3,6 +3,7 @@
 
 import type { Mirror } from '../mirror/mirror.ts';
 import { clearLine, type LogFormat } from '../runtime/log.ts';
+import { counted } from './counted.ts';
 
 /** Redraws are limited to this often. */
 const redrawMs = 100;
@@ -32,9 +33,8 @@ export class MirrorProgress implements Disposable {
     }
     const total = Math.max(1, status.files);
     const done = Math.min(total, ...comparing.map((replica) => replica.files));
-    const noun = comparing.length === 1 ? 'replica' : 'replicas';
     const percent = Math.floor((100 * done) / total);
-    const text = `${bar(done / total)} ${percent}% ${done}/${total} files, ${comparing.length} ${noun} filling`;
+    const text = `${bar(done / total)} ${percent}% ${done}/${total} files, ${counted(comparing.length, 'replica')} filling`;
     // A line that is wrapped could not be cleared.
     process.stderr.write(`${clearLine}${text.slice(0, process.stderr.columns - 1)}`);
     this.#isShown = true;

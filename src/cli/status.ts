@@ -8,6 +8,7 @@ import { oneLine } from '../core/one-line.ts';
 import { printable } from '../core/printable.ts';
 import { timeOf } from '../replica/allegiance.ts';
 import { type ReplicaRole, roleOf } from '../replica/role.ts';
+import { counted } from './counted.ts';
 import { chooseState } from './state-option.ts';
 
 const statusOptions = z.object({ state: z.optional(z.string()), json: z._default(z.boolean(), false) });
@@ -84,8 +85,4 @@ function replicaText(replica: ReplicaStatus): string {
   if (replica.lacks.length > 0) parts.push(`cannot keep ${replica.lacks.join(', ')}`);
   if (replica.retryInSeconds !== null) parts.push(`next try in ${replica.retryInSeconds.toFixed(1)} s`);
   return parts.join(', ');
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }

@@ -5,6 +5,7 @@ import { askStatus, askWait } from '../control/client.ts';
 import { longestWaitMs } from '../control/status.ts';
 import { FamError } from '../core/errors.ts';
 import { printable } from '../core/printable.ts';
+import { counted } from './counted.ts';
 import { chooseState } from './state-option.ts';
 
 const longestWaitS = longestWaitMs / 1000;
@@ -38,7 +39,7 @@ async function tellFailures(directory: string): Promise<void> {
   const status = await askStatus(directory).catch(() => undefined);
   for (const { replica, failed } of status?.replicas ?? []) {
     if (failed === 0) continue;
-    const message = `fam: warning: ${replica} has everything but for ${failed} ${failed === 1 ? 'failure' : 'failures'}, which the mirror's log names`;
+    const message = `fam: warning: ${replica} has everything but for ${counted(failed, 'failure')}, which the mirror's log names`;
     process.stderr.write(printable(`${message}\n`));
   }
 }

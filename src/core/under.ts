@@ -13,3 +13,8 @@ export function below(root: ByteString, path: ByteString): ByteString | undefine
   const prefix = root === '/' ? root : `${root}/`;
   return path.startsWith(prefix) && path !== prefix ? path.slice(prefix.length) : undefined;
 }
+
+/** The absolute path `inner` is `outer` or below it. */
+export function isWithin(inner: ByteString, outer: ByteString): boolean {
+  return inner === outer || below(outer, inner) !== undefined;
+}

@@ -1,18 +1,9 @@
 // One inotify instance for many sources of a thread.
 
-import {
-  chmodSync,
-  closeSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { inotifyInstances } from '../../test/support/inotify-instances.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
 import { Hint, type KernelEvent } from './event-source.ts';
 import { InotifySource } from './inotify.ts';
@@ -32,16 +23,6 @@ function open(root: string): InotifySource {
   }
 }
 
-function instances(): number {
-  return readdirSync('/proc/self/fd').filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`) === 'anon_inode:inotify';
-    } catch {
-      return false; // The one that the folder was read through.
-    }
-  }).length;
-}
-
 /** How many watches an instance has. */
 function watches(fd: number | undefined): number {
   return readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1').split('\ninotify ').length - 1;
@@ -56,10 +37,10 @@ function hintsOf(events: readonly KernelEvent[], name: string): number {
 
 describe('a share of an inotify instance', () => {
   test('is one of 300 at once, each told of its own directory, whoever reads first', () => {
-    const before = instances();
+    const before = inotifyInstances();
     const roots = Array.from({ length: 300 }, () => tempFolder());
     const sources = roots.map(open);
-    expect(instances()).toBe(before + 1);
+    expect(inotifyInstances()).toBe(before + 1);
     roots.forEach((root, i) => {
       writeFileSync(join(root, `file-${i}`), '');
     });
@@ -73,7 +54,7 @@ describe('a share of an inotify instance', () => {
       expect(source.pendingUntil).toBeUndefined();
     });
     for (const source of sources) source.close();
-    expect(instances()).toBe(before);
+    expect(inotifyInstances()).toBe(before);
   });
 
   test('tells two of one directory, and one when the other has left', () => {

@@ -1,18 +1,11 @@
 // Files that are mounted over files below a root, with what watching them costs.
 
 import { execFileSync } from 'node:child_process';
-import {
-  appendFileSync,
-  closeSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { appendFileSync, closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { whyNotMountable } from '../../test/contract/filesystems.ts';
+import { inotifyInstances } from '../../test/support/inotify-instances.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
 import type { EventSource, KernelEvent } from './event-source.ts';
 import { InotifySource } from './inotify.ts';
@@ -46,16 +39,6 @@ function readAll(source: EventSource): KernelEvent[] {
   throw new Error('it stays readable');
 }
 
-function instances(): number {
-  return readdirSync('/proc/self/fd').filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`) === 'anon_inode:inotify';
-    } catch {
-      return false; // The one that the folder was read through.
-    }
-  }).length;
-}
-
 describe.skipIf(reason !== undefined)('a file that is mounted over another one', () => {
   test.each(['fanotify', 'inotify'] as const)('%s has nothing to read once it is unmounted', (monitor) => {
     const { root, umount } = withMountedFile();
@@ -69,7 +52,7 @@ describe.skipIf(reason !== undefined)('a file that is mounted over another one',
   test('takes no inotify instance of its own where its watcher has a share of one, and is told of whoever reads first', () => {
     const { root } = withMountedFile();
     mkdirSync(join(root, 'other'));
-    const before = instances();
+    const before = inotifyInstances();
     const sources = Array.from({ length: 3 }, () => {
       const fd = openSync(root, 'r');
       const source = new InotifySource(fd, undefined, shareInstance());
@@ -77,7 +60,7 @@ describe.skipIf(reason !== undefined)('a file that is mounted over another one',
       closeSync(fd);
       return source;
     });
-    expect(instances()).toBe(before + 1);
+    expect(inotifyInstances()).toBe(before + 1);
     for (const source of sources) readAll(source);
     appendFileSync(join(root, 'over'), 'x');
     for (const source of [...sources].reverse()) {

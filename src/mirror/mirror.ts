@@ -6,8 +6,7 @@ import { type Controlled, serveControl } from '../control/server.ts';
 import type { MirrorStatus, WaitResult } from '../control/status.ts';
 import type { Seq } from '../core/attributes.ts';
 import { FamError, isDiskFull, stateIsFull } from '../core/errors.ts';
-import { bytesOfText, displayBytes } from '../core/name.ts';
-import { sentenceOf } from '../core/problem.ts';
+import { bytesOfText } from '../core/name.ts';
 import type { Log } from '../runtime/log.ts';
 import { packageVersion } from '../runtime/version.ts';
 import type { ReaderData } from '../source/reader-messages.ts';
@@ -18,6 +17,7 @@ import type { Condition } from '../source/tree-messages.ts';
 import { type TreeEvent, TreeThread } from '../source/tree-thread.ts';
 import type { Transport } from '../transport/transport.ts';
 import { Descent } from './descent.ts';
+import { logProblem } from './log-problem.ts';
 import type { Prepared } from './prepare.ts';
 import { ReplicaRunner } from './replica-runner.ts';
 
@@ -316,11 +316,9 @@ export class Mirror implements Controlled {
           );
         }
         break;
-      case 'problem': {
-        const path = displayBytes(event.problem.path);
-        log.warn({ ...event.problem, event: 'problem', path }, sentenceOf(event.problem));
+      case 'problem':
+        logProblem(log, event.problem);
         break;
-      }
       case 'condition':
         this.#noteCondition(event);
         log.warn({ event: 'condition', condition: event.code }, event.message);

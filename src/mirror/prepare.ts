@@ -1,11 +1,13 @@
 // What comes before everything else of a mirror: the source and the state are where they may be, and ssh is on its way to the
 // replicas while the rest of fam is still being loaded. So this imports little.
 
-import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
-import { basename, dirname, join, posix, resolve, sep } from 'node:path';
+import { mkdirSync, realpathSync, statSync } from 'node:fs';
+import { posix, resolve } from 'node:path';
 import { codeOf, FamError } from '../core/errors.ts';
 import type { HostPlace } from '../core/host-place.ts';
 import type { Inheritance } from '../core/succession.ts';
+import { isWithin } from '../core/under.ts';
+import { plannedRealPath } from '../runtime/planned-real-path.ts';
 import { type Destination, parseDestination, showDestination } from '../transport/destination.ts';
 import { EagerTransport } from '../transport/eager.ts';
 import { LocalTransport } from '../transport/local.ts';
@@ -109,7 +111,7 @@ function sourceFolder(given: string): string {
 }
 
 function stateFolder(path: string, source: string, places: readonly DestinationPlace[]): string {
-  const planned = realPathOrParent(resolve(path));
+  const planned = plannedRealPath(resolve(path), existingRealPath);
   const refuse = (what: string): void => {
     throw new FamError(
       'OVERLAP',
@@ -166,7 +168,7 @@ function placeOf(destination: Destination): DestinationPlace {
   const shown = showDestination(destination);
   const given = destination.path;
   if (destination.kind === 'local')
-    return { shown, given, host: undefined, path: realPathOrParent(resolve(given)) };
+    return { shown, given, host: undefined, path: plannedRealPath(resolve(given), existingRealPath) };
   return { shown, given, host: destination.userHost, path: remotePathOf(given) };
 }
 
@@ -175,13 +177,6 @@ function remotePathOf(path: string): string {
   const normal = posix.normalize(path).replace(/(.)\/$/, '$1');
   if (normal === '.' || /^(?:\/|\.\.(?:\/|$))/.test(normal)) return normal;
   return `./${normal}`;
-}
-
-/** The real path of what may not exist yet. */
-function realPathOrParent(path: string): string {
-  if (existsSync(path)) return existingRealPath(path);
-  const parent = dirname(path);
-  return parent === path ? path : join(realPathOrParent(parent), basename(path));
 }
 
 function existingRealPath(path: string): string {
@@ -193,8 +188,4 @@ function existingRealPath(path: string): string {
     const message = `${path} leads to what cannot be named (${code}): the roots of a mirror have to be UTF-8, symlinks followed`;
     throw new FamError('USAGE', message, { cause });
   }
-}
-
-function isWithin(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
 }

@@ -6,13 +6,14 @@ import type { Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
 import { type ByteString, displayBytes } from '../core/name.ts';
 import { oneLine } from '../core/one-line.ts';
-import { type Problem, sentenceOf } from '../core/problem.ts';
+import type { Problem } from '../core/problem.ts';
 import type { Log } from '../runtime/log.ts';
 import type { SessionNumber } from '../source/reader-messages.ts';
 import type { ReaderThread, SessionEnd } from '../source/reader-thread.ts';
 import type { SessionEvent, SessionOptions, SessionProgress } from '../source/session.ts';
 import { Backoff } from '../transport/backoff.ts';
 import type { Connection, Transport } from '../transport/transport.ts';
+import { logProblem } from './log-problem.ts';
 import { Outage } from './outage.ts';
 
 /** Something that only a person can mend is tried again this rarely. */
@@ -229,9 +230,7 @@ export class ReplicaRunner {
         for (const problem of event.problems) {
           this.#problems += 1;
           if (isFailure(problem)) this.#failed += 1;
-          if (this.#problems > problemLines) continue;
-          const path = displayBytes(problem.path);
-          this.#log.warn({ ...problem, event: 'problem', path }, sentenceOf(problem));
+          if (this.#problems <= problemLines) logProblem(this.#log, problem);
         }
         return undefined;
       case 'extras': {

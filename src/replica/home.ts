@@ -33,9 +33,12 @@ import {
   statx,
 } from '../kernel/sys.ts';
 import { refuseUnmounted } from './mount-note.ts';
+import { successionIn } from './succession-file.ts';
 
 /** The name that is ours at the top of a root whose parent directory cannot be used. */
 export const innerHomeName = '.fam';
+/** With the root's own name, that of one beside it. */
+const outerHomePrefix = `${innerHomeName}-`;
 
 export interface Home {
   /** The real path of the root, for people. */
@@ -115,12 +118,12 @@ export function hasNoRoom(path: string): boolean {
 
 /** The name that is ours beside a root. */
 function outerHomeName(root: string): string {
-  return `.fam-${basename(root)}`;
+  return `${outerHomePrefix}${basename(root)}`;
 }
 
 /** Whether a name in a directory is the own folder of a replica beside it: it remembers there whom it follows. */
 export function isReplicaHome(dirfd: number, name: ByteString): boolean {
-  return name.startsWith('.fam-') && statx(dirfd, `${name}/succession.json`, new Stat()) === 0;
+  return name.startsWith(outerHomePrefix) && statx(dirfd, successionIn(name), new Stat()) === 0;
 }
 
 /** A replica's own folder, as far as it can be told without opening it. */

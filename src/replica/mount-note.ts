@@ -2,13 +2,14 @@
 // below the mount point, it would fill the file system that is there. Nothing of the replica's own is there to tell, so this host
 // remembers, beside the states of its mirrors, where file systems were mounted that replicas are on.
 
-import { existsSync, mkdirSync, realpathSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { FamError } from '../core/errors.ts';
 import { bytesOfText, textOfBytes } from '../core/name.ts';
-import { below, under } from '../core/under.ts';
+import { below, isWithin, under } from '../core/under.ts';
 import { type Mount, readMounts } from '../kernel/mounts.ts';
 import { AT_FDCWD, fstat, Stat, statx } from '../kernel/sys.ts';
+import { plannedRealPath } from '../runtime/planned-real-path.ts';
 import { statesFolder } from '../runtime/states-folder.ts';
 import { replaceDurably } from '../tree/store-files.ts';
 
@@ -20,7 +21,7 @@ const folderName = '@mounts';
  * @throws FamError DESTINATION_UNWRITABLE; as soon as it is mounted there is no reason for it any more
  */
 export function refuseUnmounted(root: string): void {
-  const real = realPathOf(root);
+  const real = plannedRealPath(root);
   const stat = new Stat();
   if (statx(AT_FDCWD, bytesOfText(nearest(real)), stat) < 0) return;
   const mounted = mountPointOf(stat);
@@ -42,7 +43,7 @@ export function noteMount(rootFd: number, root: string): void {
   const stat = new Stat();
   if (fstat(rootFd, stat) < 0) return;
   const point = mountPointOf(stat);
-  if (point === undefined || point === '/' || !isAtOrBelow(point, root)) return;
+  if (point === undefined || point === '/' || !isWithin(root, point)) return;
   const note = noteOf(point);
   if (existsSync(note)) return;
   const folder = dirname(note);
@@ -63,17 +64,6 @@ export function noteMount(rootFd: number, root: string): void {
 /** Where it is noted that a file system is mounted there. The name can be typed into a shell as it is told, as far as the path can. */
 export function noteOf(point: string): string {
   return join(statesFolder(), folderName, encodeURIComponent(point.slice(1)));
-}
-
-function isAtOrBelow(folder: string, path: string): boolean {
-  return path === folder || below(folder, path) !== undefined;
-}
-
-/** Of what may not exist. */
-function realPathOf(path: string): string {
-  if (existsSync(path)) return realpathSync(path);
-  const parent = dirname(path);
-  return parent === path ? path : join(realPathOf(parent), basename(path));
 }
 
 /** What exists of a path. */

@@ -51,6 +51,7 @@ import { type Located, stagedName } from './whereabouts.ts';
 
 /** Names of extras that are told; their number is always exact. */
 const maxExtraPaths = 20;
+
 interface OpenDirectory {
   readonly id: InodeId;
   readonly fd: number;

@@ -309,7 +309,8 @@ export class ReplicaSession {
       if (memory === undefined || memory.sourceId !== welcome.sourceId) {
         throw new FamError('PROTOCOL', 'the source resumes what this replica does not remember');
       }
-      this.#noteSourceRoot(memory);
+      const sourceRoot = this.#sourceRootAfter(memory);
+      if (sourceRoot !== memory.sourceRoot) this.#remember({ ...memory, sourceRoot });
       return;
     }
     const isSameSource = memory?.sourceId === welcome.sourceId;
@@ -354,9 +355,8 @@ export class ReplicaSession {
   }
 
   /** The source itself has admitted its root, or has been told to. */
-  #noteSourceRoot(memory: ReplicaMemory): void {
-    const sourceRoot = this.#welcome?.place?.object ?? memory.sourceRoot;
-    if (sourceRoot !== memory.sourceRoot) this.#remember({ ...memory, sourceRoot });
+  #sourceRootAfter(memory: ReplicaMemory): string | undefined {
+    return this.#welcome?.place?.object ?? memory.sourceRoot;
   }
 
   #follow(welcome: Welcome): void {
@@ -407,8 +407,8 @@ export class ReplicaSession {
         listedFrom: seq,
         reconciled: true,
         hasFailed: this.#hasComparisonFailed,
+        sourceRoot: this.#sourceRootAfter(this.#known()),
       });
-      this.#noteSourceRoot(this.#known());
     });
     this.#tellReconciled = true;
     if (this.#succession !== undefined) this.#succeed({ ...this.#succession, wasMain: false });

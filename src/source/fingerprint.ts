@@ -106,9 +106,8 @@ export function scanBlock(contents: Contents, content: OpenContent, prints: read
   const block = Math.min(...prints.map((print) => print.known));
   const start = block * blockBytes;
   const lacking = prints.filter((print) => print.known === block);
-  const isHole =
-    start + blockBytes <= content.attributes.size && contents.dataFrom(content, start) >= start + blockBytes;
-  if (isHole) {
+  const end = start + blockBytes;
+  if (end <= content.attributes.size && contents.dataFrom(content, start) >= end) {
     for (const print of lacking) print.add(block, print.zeros);
     return true;
   }

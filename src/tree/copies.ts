@@ -1,8 +1,9 @@
 // What is in the tree twice: a folder or file of it that is bind-mounted at another place of it. Either is recorded for itself, as if it
 // were another file system's: inodes under the mount get a device number of their own, which no device has.
 
+import { fnvBasis, fnvStep } from '../core/fnv.ts';
 import type { ByteString } from '../core/name.ts';
-import { below, under } from '../core/under.ts';
+import { below, isWithin, under } from '../core/under.ts';
 import { type Mount, pathOf, readMounts } from '../kernel/mounts.ts';
 import { fstat, Stat } from '../kernel/sys.ts';
 
@@ -17,9 +18,8 @@ export function isCopy(dev: number): boolean {
 
 /** The device of what is mounted there: the same whenever it is. 31 bits of FNV-1a. */
 function deviceOfCopy({ device, point }: Mount, root: ByteString): number {
-  let hash = 0x811c9dc5;
-  for (const char of `${device} ${below(root, point) ?? ''}`)
-    hash = Math.imul(hash ^ char.charCodeAt(0), 0x01000193);
+  let hash = fnvBasis;
+  for (const char of `${device} ${below(root, point) ?? ''}`) hash = fnvStep(hash, char.charCodeAt(0));
   const major = firstMajor + ((hash >>> 20) & 0x7ff);
   return major * two32 + (hash & 0xf_ffff);
 }
@@ -32,8 +32,6 @@ interface Region {
 }
 
 function overlap(a: Region, b: Region): boolean {
-  const isWithin = (inner: ByteString, outer: ByteString): boolean =>
-    inner === outer || below(outer, inner) !== undefined;
   return a.device === b.device && (isWithin(a.path, b.path) || isWithin(b.path, a.path));
 }
 

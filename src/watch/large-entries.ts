@@ -1,6 +1,7 @@
 // The entries of one large directory: packed as ever, with an index of where each name is, and what has changed since beside it. A look costs
 // the same with a million names, and so does a change; some 8 bytes a name, from the first look on. Pure.
 
+import { fnvBasis, fnvStep } from '../core/fnv.ts';
 import type { Name } from '../core/name.ts';
 import type { EntryCode } from './entry-code.ts';
 import { codeAt, codeUnits, eachPacked, packEntry } from './packed-entries.ts';
@@ -11,17 +12,13 @@ const minWorn = 1024;
 /** Changes are kept beside for as long as they are at most this part of all. */
 const maxKeptPart = 1 / 64;
 
-function hashStep(hash: number, unit: number): number {
-  return Math.imul(hash ^ unit, 0x01000193);
-}
-
 function spread(hash: number): number {
   return hash ^ (hash >>> 15);
 }
 
 function hashOf(name: Name): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < name.length; i++) hash = hashStep(hash, name.charCodeAt(i));
+  let hash = fnvBasis;
+  for (let i = 0; i < name.length; i++) hash = fnvStep(hash, name.charCodeAt(i));
   return spread(hash);
 }
 
@@ -47,10 +44,10 @@ export class LargeEntries {
         hashes = grown(hashes, new Int32Array(capacity));
       }
       starts[count] = at;
-      let hash = 0x811c9dc5;
+      let hash = fnvBasis;
       let end = at + 1;
       for (let unit = packed.charCodeAt(end); unit !== slash; unit = packed.charCodeAt(++end))
-        hash = hashStep(hash, unit);
+        hash = fnvStep(hash, unit);
       hashes[count] = spread(hash);
       at = end + 1 + codeUnits;
     }
