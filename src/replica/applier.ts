@@ -8,7 +8,7 @@ import { type Attributes, type InodeId, Kind, type Seq } from '../core/attribute
 import type { Batch, Content } from '../core/change.ts';
 import type { ByteString } from '../core/name.ts';
 import { planBatch } from '../core/plan.ts';
-import type { DeferredEntry, Operation, Plan, Slot } from '../core/plan-operation.ts';
+import type { Operation, Plan, Slot } from '../core/plan-operation.ts';
 import type { Problem } from '../core/problem.ts';
 import { errnoName } from '../kernel/sys.ts';
 import type { LocalIdentity } from '../tree/records.ts';
@@ -46,8 +46,8 @@ export interface ApplierOptions {
 export interface Applied {
   /** Files whose content is not here. */
   readonly lost: readonly InodeId[];
-  /** Entries that cannot be made with what was said: directories are to be listed again. */
-  readonly unresolved: readonly DeferredEntry[];
+  /** There are entries that cannot be made with what was said, or something has gone that no batch brings: all is to be listed again. */
+  readonly isLacking: boolean;
   /** `tidy` has something to do. */
   readonly isTidyDue: boolean;
 }
@@ -131,11 +131,12 @@ export class Applier {
     this.#mark.set(plan.operations);
     for (const operation of plan.operations) this.#perform(operation, batch);
     const settled = this.#failures.isEmpty ? plan : this.#failures.settle(plan);
+    const isLacking = plan.unresolved.length > 0 || this.#failures.isLacking;
     const next = {
       ...memory,
       cursor: batch.to,
       deferred: plan.deferred,
-      lackingSince: plan.unresolved.length > 0 ? batch.to : memory.lackingSince,
+      lackingSince: isLacking ? batch.to : memory.lackingSince,
       hasFailed: memory.hasFailed || this.#failures.isMendable,
       latest: latestAfter(memory, plan),
     };
@@ -153,7 +154,7 @@ export class Applier {
     return {
       memory: next,
       lost: [...plan.lost, ...this.#failures.lost],
-      unresolved: plan.unresolved,
+      isLacking,
       isTidyDue: plan.emptyLimbo && (this.limbo.size > 0 || this.streams.hasMoreThan(pending)),
     };
   }
@@ -217,6 +218,12 @@ export class Applier {
     }
     for (const [parent, names] of entries) {
       for (const [name, id] of names) records.setEntry(parent, name, id, seq);
+    }
+    for (const id of this.#failures.goneFolders) {
+      const [place] = records.inode(id)?.names ?? [];
+      if (place !== undefined) records.takeName(place, false);
+      else records.forgetWithAllBelow(id);
+      this.directories.forget(id);
     }
   }
 

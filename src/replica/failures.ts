@@ -15,8 +15,11 @@ export class Failures {
   /** Each with the names that it was to get or to lose. */
   readonly #broken = new Map<InodeId, Place[]>();
   readonly #lost: InodeId[] = [];
+  readonly #goneFolders: InodeId[] = [];
   /** One of them can be done later. */
   isMendable = false;
+  /** What is no file and was to stay is not here any more: nobody but the source knows what it was. Known when `settle` has looked. */
+  isLacking = false;
 
   constructor(home: Home, records: Records, where: Whereabouts) {
     this.#home = home;
@@ -27,12 +30,19 @@ export class Failures {
   begin(): void {
     this.#broken.clear();
     this.#lost.length = 0;
+    this.#goneFolders.length = 0;
     this.isMendable = false;
+    this.isLacking = false;
   }
 
   /** Files whose content has to come again. */
   get lost(): readonly InodeId[] {
     return this.#lost;
+  }
+
+  /** Folders that are not here any more, so that nothing in them is; some are in others of them. Known when `settle` has looked. */
+  get goneFolders(): readonly InodeId[] {
+    return this.#goneFolders;
   }
 
   /** Everything went as planned. */
@@ -104,12 +114,28 @@ export class Failures {
       }
       this.#discardStaged(id);
       const isInLimbo = this.#where.isThere({ dirfd: this.#home.limboFd, name: String(id) }, id);
-      if (known === undefined || (names.length === 0 && !isInLimbo)) inodes.set(id, null);
-      else inodes.set(id, { ...known, names });
+      if (known !== undefined && (names.length > 0 || isInLimbo)) inodes.set(id, { ...known, names });
+      else {
+        const wasToStay = recorded !== undefined && inodes.get(id) !== null;
+        inodes.set(id, null);
+        if (wasToStay && recorded.attributes.kind !== Kind.file) this.isLacking = true;
+        if (recorded?.attributes.kind === Kind.directory) this.#noteGone(id);
+      }
       for (const place of names) found.push({ id, place });
     }
     for (const { id, place } of found) setEntry(place, id);
     return { inodes, entries };
+  }
+
+  /** Whoever moved the folder may have moved one above it: then that one is gone, with all that is in it. */
+  #noteGone(id: InodeId): void {
+    this.#goneFolders.push(id);
+    for (let slot = this.#where.slotOf(id); slot?.at === 'name' && slot.parent !== rootId; ) {
+      const above = slot.parent;
+      slot = this.#where.slotOf(above);
+      const at = slot === undefined ? -ENOENT : this.#where.locate(slot);
+      if (typeof at === 'number' || !this.#where.isThere(at, above)) this.#goneFolders.push(above);
+    }
   }
 
   /** New content that has not got all of its names: nobody comes back for it, and to those that it has it would be one more link. */

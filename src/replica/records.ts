@@ -185,8 +185,14 @@ export class Records implements ReplicaView {
     this.setEntry(place.parent, place.name, 0, 0);
     if (record === undefined) return;
     const names = this.store.namesOf(id, record).filter((one) => !isSamePlace(one, place));
-    if (names.length === 0 && !isKept) this.forget(id);
+    if (names.length === 0 && !isKept) this.forgetWithAllBelow(id);
     else this.put(id, { attributes: record, contentSeq: record.contentSeq, names }, record, record.seq);
+  }
+
+  /** Nothing is recorded in what is not recorded itself. Inside a transaction. */
+  forgetWithAllBelow(id: InodeId): void {
+    for (const name of [...this.children(id)]) this.takeName({ parent: id, name }, false);
+    this.forget(id);
   }
 }
 

@@ -25,7 +25,7 @@ import type {
 } from '../wire/messages.ts';
 import { protocolVersion, rulesKey } from '../wire/messages.ts';
 import { follow } from './allegiance.ts';
-import { Applier, type Step } from './applier.ts';
+import { type Applied, Applier, type Step } from './applier.ts';
 import { ApplyingMark } from './applying-mark.ts';
 import { AttributeRules } from './attribute-rules.ts';
 import { Bases } from './bases.ts';
@@ -383,7 +383,9 @@ export class ReplicaSession {
       return;
     }
     const changes = this.#relisting.contents(message);
-    if (changes.length > 0) this.#apply(this.#incomplete(changes));
+    if (changes.length === 0) return;
+    const { isLacking } = this.#apply(this.#incomplete(changes));
+    if (isLacking) this.#ask([], [rootId]);
   }
 
   #reconciled(seq: Seq): void {
@@ -431,10 +433,13 @@ export class ReplicaSession {
     // RACE: killed in the middle of the batch, the next agent finds them made, and would not know that they are to be asked for (I8).
     if (passedBy.length > 0)
       this.#records.store.transaction(() => this.#remember({ ...memory, lackingSince: batch.to }));
-    const { lost, unresolved } = this.#apply(batch);
-    const missing = unresolved.length > 0 ? [rootId] : passedBy;
-    if (lost.length === 0 && missing.length === 0) return;
-    this.#options.send({ type: 'wants', directory: 0, contents: lost, missing });
+    const { lost, isLacking } = this.#apply(batch);
+    this.#ask(lost, isLacking ? [rootId] : passedBy);
+  }
+
+  #ask(contents: readonly InodeId[], missing: readonly InodeId[]): void {
+    if (contents.length === 0 && missing.length === 0) return;
+    this.#options.send({ type: 'wants', directory: 0, contents, missing });
   }
 
   /**
@@ -453,7 +458,7 @@ export class ReplicaSession {
     return [...found];
   }
 
-  #apply(given: Batch): { readonly lost: readonly InodeId[]; readonly unresolved: readonly unknown[] } {
+  #apply(given: Batch): Applied {
     const { batch: compared, others } = this.#sameContents.compared(given);
     const batch = this.#reserved.leftOut(compared);
     this.#inTheWay.giveWay(batch, this.#applier, (problem) => this.#problem(problem));
@@ -534,8 +539,9 @@ export class ReplicaSession {
     const found = this.#relisting.changes(listing);
     const answer = { type: 'wants', directory: listing.directory } as const;
     if (found === undefined) return { ...answer, contents: [], missing: [] };
-    const { lost } = this.#apply(this.#incomplete(found.changes));
+    const { lost, isLacking } = this.#apply(this.#incomplete(found.changes));
     this.#relisting.ask(lost, listing);
+    if (isLacking) this.#ask([], [rootId]);
     return { ...answer, contents: lost, missing: found.missing };
   }
 

@@ -7,6 +7,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { expectEqualTrees } from '../oracle/compare-trees.ts';
 import { ReplicaPair } from '../support/replica-pair.ts';
 import { tempFolder } from '../support/temp-folder.ts';
+import { contradictionsOfReplica } from '../support/tree/contradictions.ts';
 
 interface Moved {
   readonly pair: ReplicaPair;
@@ -75,6 +76,39 @@ test('a folder that has left the replica is left alone, and made again', () => {
   expect(before).toHaveLength(7);
   expect(stateOf(safe)).toEqual(before);
   expect(new Set(problems.map(({ code }) => code))).toEqual(new Set(['ENOENT']));
+  expectEqualTrees(pair.source, pair.replica);
+});
+
+test('a folder that has left the replica is made again with all that is in it, whatever was not touched', () => {
+  const moved = makePair();
+  const { pair, site, deep, safe } = moved;
+  const deepest = join(deep, 'deepest');
+  fs.mkdirSync(deepest);
+  fs.writeFileSync(join(deepest, 'large'), 'x'.repeat(300_000));
+  fs.linkSync(join(deepest, 'large'), join(deep, 'link'));
+  pair.record();
+  pair.connect();
+  moveAway(moved);
+  const before = stateOf(safe);
+  fs.writeFileSync(join(site, 'new'), 'new');
+  pair.record();
+  pair.connect();
+  expect(stateOf(safe)).toEqual(before);
+  expectEqualTrees(pair.source, pair.replica);
+  // Nothing is recorded in what is not there.
+  const state = join(pair.folder, '.fam-replica/state');
+  expect(contradictionsOfReplica(state, pair.replica)).toEqual([]);
+});
+
+test('a link that somebody has removed from the replica is made again when the source changes its attributes', () => {
+  const { pair, site } = makePair();
+  fs.symlinkSync('target', join(site, 'link'));
+  pair.record();
+  pair.connect();
+  fs.rmSync(join(pair.replica, 'site/link'));
+  fs.lutimesSync(join(site, 'link'), 1, 1);
+  pair.record();
+  pair.connect();
   expectEqualTrees(pair.source, pair.replica);
 });
 

@@ -19,6 +19,7 @@ import { sourceIdOf } from '../../src/tree/source-id.ts';
 import { TreeStore } from '../../src/tree/store.ts';
 import { succeed } from '../../src/tree/succeed.ts';
 import { decodeToAgent, decodeToSource, encode } from '../../src/wire/codec.ts';
+import { orphans } from './tree/contradictions.ts';
 
 /** A number of 0 to one less than this. */
 export type Draw = (below: number) => number;
@@ -162,7 +163,10 @@ export class SteppedLink implements Disposable {
     this.#toSource.push(encode(this.#agent.hello()));
   }
 
-  /** Some of what is to be done, or all of it. True when there was something. */
+  /**
+   * Some of what is to be done, or all of it. True when there was something.
+   * @throws Error the replica's records hold what is nowhere
+   */
   turn(draw: Draw, isLively: boolean): boolean {
     let hasMoved = false;
     for (const frame of this.#toSource.splice(0, isLively ? 1 + draw(3) : Infinity)) {
@@ -177,7 +181,11 @@ export class SteppedLink implements Disposable {
     }
     for (const cursor of this.#synced.splice(0)) this.#agent.synced(cursor);
     this.#agent.flush(true);
-    return this.#agent.work() || hasMoved;
+    hasMoved = this.#agent.work() || hasMoved;
+    this.#store.refresh();
+    const found = orphans(this.#store);
+    if (found.length > 0) throw new Error(found.join('\n'));
+    return hasMoved;
   }
 
   get isIdle(): boolean {

@@ -1,6 +1,7 @@
 // What records say that cannot be true together, or is not so on disk.
 
 import { lstatSync } from 'node:fs';
+import { rootId } from '../../../src/core/attributes.ts';
 import { TreeStore } from '../../../src/tree/store.ts';
 import { consistency } from './consistency.ts';
 
@@ -26,4 +27,17 @@ export function contradictionsOfReplica(state: string, root: string): string[] {
       );
   }
   return [...consistency(store, false), ...strange];
+}
+
+/** Inodes that are recorded in a folder which is not. At no time may a replica's records hold any. */
+export function orphans(store: TreeStore): string[] {
+  const recorded = new Set([...store.inodes()].map(({ id }) => id));
+  return [...recorded].flatMap((id) =>
+    store
+      .namesOf(id)
+      .filter(({ parent }) => id !== rootId && !recorded.has(parent))
+      .map(
+        ({ parent, name }) => `${JSON.stringify(name)} (inode ${id}) is in ${parent}, which is not recorded`,
+      ),
+  );
 }
