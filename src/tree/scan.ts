@@ -104,10 +104,7 @@ export class Scanner {
       this.#look.sockets = 0;
     } else {
       this.#pass.clear();
-      if (this.#listing !== undefined) {
-        this.#stack.push(this.#listing.id);
-        this.#listing = undefined;
-      }
+      if (this.#listing !== undefined) this.#stack.push(this.#abandon(this.#listing));
     }
     this.#stack.unshift(top);
   }
@@ -144,9 +141,10 @@ export class Scanner {
     const id = this.#stack.pop();
     if (id === undefined) return;
     const isBlank = this.#blank.delete(id);
-    if (this.#pass?.add(id) === false) return;
     const record = this.#editor.inode(id);
+    // It has lost its name, and is listed when it is found under another one.
     if (record === undefined || record.links === 0) return;
+    if (this.#pass?.add(id) === false) return;
     const readable = this.#directories.openToList(id);
     const dirfd = readable ?? this.#directories.open(id);
     if (dirfd < 0) {
@@ -223,8 +221,7 @@ export class Scanner {
     const dirfd = this.#directories.open(id);
     if (dirfd < 0) {
       // It has moved or gone while it was listed: its name tells, and if it lives on it is listed again.
-      this.#listing = undefined;
-      this.#pass?.delete(id);
+      this.#pass?.delete(this.#abandon(listing));
       this.#onUnlisted(id);
       this.#look.atSelf(id, 0, dirfd);
       return;
@@ -304,10 +301,15 @@ export class Scanner {
   }
 
   #finish(listing: Listing): void {
-    this.#listing = undefined;
-    const record = this.#editor.inode(listing.id);
+    const record = this.#editor.inode(this.#abandon(listing));
     if (record !== undefined && !record.listed) this.#editor.replace({ ...record, listed: true });
+  }
+
+  /** What was found meanwhile is listed all the same: it may be anywhere in the tree. Returns the directory's id. */
+  #abandon(listing: Listing): InodeId {
+    this.#listing = undefined;
     for (const child of listing.children.reverse()) this.#stack.push(child);
+    return listing.id;
   }
 }
 

@@ -4,7 +4,7 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { rootId } from '../../src/core/attributes.ts';
+import { type InodeId, rootId } from '../../src/core/attributes.ts';
 import type { ByteString } from '../../src/core/name.ts';
 import type { EntryRecord } from '../../src/tree/records.ts';
 import { TreeStore } from '../../src/tree/store.ts';
@@ -35,20 +35,24 @@ export class Records implements Disposable {
       let last = 'the root';
       for (const part of path === '' ? [] : path.split('/')) {
         const entry = this.#entry(at, part);
-        if (entry === undefined) return `${last}, no ${JSON.stringify(part)} in it`;
+        if (entry === undefined) return `${last}: ${this.#inode(at)}, no ${JSON.stringify(part)} in it`;
         last = `${JSON.stringify(part)} -> inode ${entry.id}, seq ${entry.seq}`;
         at = entry.id;
       }
-      const inode = this.#store.inode(at);
-      if (inode === undefined) return `${last}, which has no record`;
-      const { kind, links, seq, contentSeq, mode, size, listed, mtimeS, mtimeNs } = inode;
-      // A name below a folder that has no name itself counts as a link, and is in nobody's way.
-      const names = this.#store
-        .namesOf(at, inode)
-        .map(({ parent, name }) => `${this.#store.pathOf(parent) ?? `(inode ${parent})`}/${name}`);
-      const several = names.length > 1 ? ` names ${JSON.stringify(names)}` : '';
-      return `${last}: ${JSON.stringify({ kind, links, seq, contentSeq, mode: mode.toString(8), size, listed, mtimeS, mtimeNs })}${several}, head ${this.#store.head}`;
+      return `${last}: ${this.#inode(at)}, head ${this.#store.head}`;
     });
+  }
+
+  #inode(id: InodeId): string {
+    const inode = this.#store.inode(id);
+    if (inode === undefined) return 'which has no record';
+    const { kind, links, seq, contentSeq, mode, size, listed, mtimeS, mtimeNs } = inode;
+    // A name below a folder that has no name itself counts as a link, and is in nobody's way.
+    const names = this.#store
+      .namesOf(id, inode)
+      .map(({ parent, name }) => `${this.#store.pathOf(parent) ?? `(inode ${parent})`}/${name}`);
+    const several = names.length > 1 ? ` names ${JSON.stringify(names)}` : '';
+    return `${JSON.stringify({ kind, links, seq, contentSeq, mode: mode.toString(8), size, listed, mtimeS, mtimeNs })}${several}`;
   }
 
   #entry(parent: number, name: ByteString): EntryRecord | undefined {
