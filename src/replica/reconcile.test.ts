@@ -11,9 +11,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { expectEqualTrees } from '../../test/oracle/compare-trees.ts';
 import { readXattrs } from '../../test/oracle/xattrs.ts';
 import { Killed, ReplicaPair } from '../../test/support/replica-pair.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
+import { contradictionsOfReplica } from '../../test/support/tree/contradictions.ts';
 import type { Name } from '../core/name.ts';
 import { reconcileWindow } from '../wire/messages.ts';
 
@@ -85,6 +87,36 @@ test('removes a folder that went while it was being compared, although the agent
   expect(events.filter((event) => event.type === 'extras')).toEqual([]);
   expect(readdirSync(join(pair.replica, 'folder'))).toEqual([]);
   expect(existsSync(join(pair.folder, '.fam-replica/state/former'))).toBe(false);
+});
+
+test('a file that has taken the name of another one in a folder that is listed twice has that name alone', () => {
+  const pair = new ReplicaPair(tempFolder('fam-reconcile', '/dev/shm'));
+  onTestFinished(() => pair.close());
+  const at = (path: string): string => join(pair.source, path);
+  // More folders than the source lists before it is answered: it comes to the last one later.
+  for (let n = 0; n <= reconcileWindow; n++) mkdirSync(at(`between/${n}`), { recursive: true });
+  for (const name of ['a', 'last']) mkdirSync(at(name));
+  writeFileSync(at('a/name'), 'former');
+  writeFileSync(at('page'), 'page');
+  pair.record();
+  pair.connect();
+  writeFileSync(at('other'), 'so that there is a journal to lose');
+  pair.record();
+  pair.prune();
+  let contradictions: string[] = [];
+  const onListing = (listings: number): void => {
+    if (listings !== 3) return;
+    renameSync(at('page'), at('a/name'));
+    renameSync(at('a'), at('last/a'));
+    pair.record();
+  };
+  const step = (name: string): void => {
+    if (name === 'reconciled')
+      contradictions = contradictionsOfReplica(join(pair.folder, '.fam-replica/state'), pair.replica);
+  };
+  pair.connect({ onListing }, step);
+  expect(contradictions).toEqual([]);
+  expectEqualTrees(pair.source, pair.replica);
 });
 
 /** The same source, its state folder lost and its root replaced. */

@@ -320,8 +320,7 @@ export class Reconcile {
       this.#furtherName(open, place, id, known, isLocal);
       return 'done';
     }
-    const former = open.isListedBefore ? records.occupant(open.id, name) : 0;
-    if (former !== 0 && leaveName(this.#applier, open.fd, place, former)) isLocal = false;
+    if (this.#isLeft(open, place)) isLocal = false;
     const waiting = this.#wanted.get(id);
     if (waiting !== undefined) {
       // A folder that has moved is listed again.
@@ -345,6 +344,12 @@ export class Reconcile {
     }
     this.#build(id, attributes, entry.contentSeq, entry.content, [place]);
     return 'done';
+  }
+
+  /** The inode that was recorded at the name when the directory was listed before has left it, and nothing is there any more. */
+  #isLeft(open: OpenDirectory, place: Place): boolean {
+    const former = open.isListedBefore ? this.#applier.records.occupant(open.id, place.name) : 0;
+    return former !== 0 && leaveName(this.#applier, open.fd, place, former);
   }
 
   /** Takes what is here for the source's inode, if it is equal in what cannot be set in place. */
@@ -402,10 +407,11 @@ export class Reconcile {
   }
 
   /** One more name of an inode that is here already. */
-  #furtherName(open: OpenDirectory, place: Place, id: InodeId, known: InodeRecord, isLocal: boolean): void {
+  #furtherName(open: OpenDirectory, place: Place, id: InodeId, known: InodeRecord, wasLocal: boolean): void {
     const { records, directories } = this.#applier;
     const names = records.store.namesOf(id, known);
     if (names.some((one) => isSamePlace(one, place))) return;
+    const isLocal = !this.#isLeft(open, place) && wasLocal;
     if (!isLocal || !isSameIdentity(known, this.#stat)) {
       const [first] = names;
       const from = first === undefined ? -1 : directories.get(first.parent);
