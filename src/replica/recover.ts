@@ -3,7 +3,7 @@
 // by the mark's list of placements. No content is read. What was replaced and is not as that list says has an unknown inode
 // number: its content is not trusted and comes again.
 //
-// Memory: proportional to what differs, which is at most one batch.
+// Memory: proportional to what differs, which is at most one batch, and to what waits in limbo.
 
 import { type InodeId, Kind, rootId } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
@@ -55,6 +55,8 @@ class Recovery {
   readonly #home: Home;
   readonly #records: Records;
   readonly #placements: Placements;
+  /** Inodes that are recorded to wait in limbo, by inode number: they are not in the store's index of identities, and all on one file system. */
+  readonly #waiting = new Map<string, InodeId>();
   /** Inodes that are not where they are recorded, and where else they were found. */
   readonly #moved = new Map<InodeId, Place[]>();
   /** Names whose recorded inode is not there but another one that nobody knows. */
@@ -74,13 +76,15 @@ class Recovery {
   }
 
   run(): void {
+    for (const record of this.#records.store.inodes())
+      if (record.links === 0) this.#waiting.set(keyOf(record), record.id);
     this.#rescue(this.#home.rootFd, rootId);
     for (const folder of [this.#home.limboFd, this.#home.stagingFd]) this.#putInTheirPlace(folder);
     this.#clearLimbo();
     this.#clearStaging();
     this.#walk(this.#home.rootFd, '.', rootId);
     // What waited in limbo may have been removed from there without a word in the records.
-    for (const record of this.#records.store.inodes()) if (record.links === 0) this.#note(record.id);
+    for (const id of this.#waiting.values()) this.#note(id);
     for (const name of namesIn(this.#home.limboFd)) {
       const id = this.#idAt(this.#home.limboFd, name);
       if (id === 0 || String(id) !== name) continue;
@@ -169,9 +173,8 @@ class Recovery {
     if (statx(dirfd, name, stat) < 0) return 0;
     const id = this.#records.idOf(stat);
     if (id !== 0) return id;
-    // What was in limbo is not in the index of identities, but its name there says which inode it is.
-    const named = /^[1-9]\d*$/.test(name) ? this.#records.store.inode(Number(name)) : undefined;
-    return named !== undefined && isSameIdentity(named, stat) ? named.id : 0;
+    const waiting = this.#records.store.inode(this.#waiting.get(keyOf(stat)) ?? 0);
+    return waiting !== undefined && isSameIdentity(waiting, stat) ? waiting.id : 0;
   }
 
   /** Records what the cut batch had made and placed here, if it still is as the batch left it; `#stat` tells about it. */
@@ -331,6 +334,10 @@ class Recovery {
   #put(id: InodeId, inode: PlannedInode, identity: LocalIdentity): void {
     this.#records.put(id, inode, identity, 0);
   }
+}
+
+function keyOf({ inoHigh, inoLow }: Pick<LocalIdentity, 'inoHigh' | 'inoLow'>): string {
+  return `${inoHigh}:${inoLow}`;
 }
 
 /** What is there is of the kind, and a file of the size and time, that the batch gave to it. */

@@ -873,6 +873,31 @@ describe('a killed agent', () => {
     );
   });
 
+  test('lacks nothing, whatever steps two of them were killed at: a folder in place of another one', () => {
+    let isSecondKilled = true;
+    for (let n = 1; isSecondKilled; n++) {
+      for (let m = 1; m === 1 || isSecondKilled; m++) {
+        const pair = makePair();
+        const at = (path: string): string => join(pair.source, path);
+        for (const path of ['a/below', 'b']) fs.mkdirSync(at(path), { recursive: true });
+        for (const path of ['a/page', 'a/below/page', 'b/page']) fs.writeFileSync(at(path), path);
+        pair.record();
+        pair.connect();
+        fs.rmSync(at('b'), { recursive: true });
+        fs.renameSync(at('a'), at('b'));
+        pair.record();
+        const isFirstKilled = pair.connectKilledAt(n);
+        isSecondKilled = isFirstKilled && pair.connectKilledAt(m);
+        pair.connect();
+        expect(compareTrees(pair.source, pair.replica), `killed at steps ${n} and ${m}`).toEqual([]);
+        expect(trashed(pair), `killed at steps ${n} and ${m}`).toEqual([]);
+        if (!isFirstKilled) return;
+      }
+      isSecondKilled = true;
+      expect(n).toBeLessThan(50);
+    }
+  });
+
   test('a file that a local user put where it would have placed one is kept', () => {
     const pair = makePair();
     fill(pair.source);

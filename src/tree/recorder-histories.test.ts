@@ -76,6 +76,8 @@ describe.each([
           } else if (op.kind === 'turn') tree.turn();
           else if (op.kind === 'feed') tree.recorder.feed(tree.source.read());
           else if (op.kind === 'step') tree.recorder.step();
+          else if (op.kind === 'shortStep') tree.recorder.step(longAgo);
+          else if (op.kind === 'compare') tree.recorder.rescan(rootId);
           else if (op.kind === 'restart') {
             tree.stop();
             tree.start({ trusted: true });
@@ -103,6 +105,9 @@ describe.each([
     );
   });
 });
+
+/** A step is over at once: one folder is opened, or some names of one are compared. */
+const longAgo = -1e6;
 
 /** Where the last operation left what it was about: what happens to one thing before anybody looks is where mistakes are. */
 const lastPlace = '.';
@@ -143,7 +148,10 @@ type Change =
   | { kind: 'out' | 'in' | 'linkOut' | 'appendOut'; at: string; slot: number };
 /** A writer that keeps a file open. */
 type Writing = { kind: 'open' | 'begin'; at: string; slot: number } | { kind: 'goOn' | 'end'; slot: number };
-type Operation = Change | Writing | { kind: 'turn' | 'feed' | 'step' | 'settle' | 'restart' };
+type Operation =
+  | Change
+  | Writing
+  | { kind: 'turn' | 'feed' | 'step' | 'shortStep' | 'settle' | 'compare' | 'restart' };
 
 const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ kind: fc.constantFrom('write', 'mkdir', 'rm', 'append'), at: path }) },
@@ -164,7 +172,8 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('open', 'begin'), at: path, slot: fc.nat(1) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('goOn', 'end'), slot: fc.nat(1) }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom('turn', 'feed', 'step', 'settle') }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart') }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('shortStep') }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('restart', 'compare') }) },
 ) as fc.Arbitrary<Operation>;
 
 /** Not blocking: the name may be a FIFO, which nobody reads. */

@@ -204,6 +204,9 @@ export class SteppedLink implements Disposable {
 function describe(message: object): string {
   return JSON.stringify(message, (key, value: unknown) => {
     if (key === 'attributes' || key === 'room') return undefined;
-    return value instanceof Uint8Array ? `${value.length} bytes` : value;
+    if (value instanceof Uint8Array) return `${value.length} bytes`;
+    // A Buffer has been turned into this already.
+    const isBuffer = typeof value === 'object' && value !== null && 'data' in value;
+    return isBuffer && Array.isArray(value.data) ? `${value.data.length} bytes` : value;
   });
 }
