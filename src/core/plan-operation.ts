@@ -108,6 +108,8 @@ export interface Plan {
   readonly entries: ReadonlyMap<InodeId, ReadonlyMap<Name, InodeId>>;
   /** To be given to the next plan. */
   readonly deferred: readonly DeferredEntry[];
+  /** Files that are here without any name: it is told by a batch after this one, or it was told when the file could not be made. To be given to the next plan. */
+  readonly nameless: readonly InodeId[];
   /** Entries that a complete batch should have made possible and did not: directories have to be listed again. */
   readonly unresolved: readonly DeferredEntry[];
   /** Files that the source believes to be here and which are not, or not with their newest content. */

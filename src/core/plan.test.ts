@@ -327,6 +327,7 @@ class Replica implements ReplicaView {
   readonly records = new Map<InodeId, PlannedInode>();
   readonly entries = new Map<InodeId, Map<Name, InodeId>>();
   deferred: readonly DeferredEntry[] = [];
+  nameless: readonly InodeId[] = [];
   readonly pending = new Set<InodeId>();
   /** The real thing: directory (by id of its inode) and name to object. */
   readonly disk = new Map<InodeId, Map<string, Obj>>([
@@ -464,6 +465,7 @@ class Replica implements ReplicaView {
       }
     }
     this.deferred = plan.deferred;
+    this.nameless = plan.nameless;
   }
 
   emptyLimbo(): void {
@@ -549,7 +551,7 @@ class Replica implements ReplicaView {
    */
   apply(given: Batch, held: ReadonlySet<string>): Plan {
     const batch = this.#compared(given);
-    const plan = planBatch(batch, this, this.deferred, this.pending);
+    const plan = planBatch(batch, this, this.deferred, this.pending, this.nameless);
     const before = this.#names();
     const after = new Map<string, InodeId>();
     for (const [parent, map] of plan.entries) for (const [key, id] of map) after.set(`${parent}/${key}`, id);
@@ -912,4 +914,36 @@ test('a directory that was lost comes to a place below what is recorded in it', 
   };
   const { unresolved } = planBatch(batch, view, [], new Set());
   expect(unresolved).toMatchObject([{ parent: 6, id: 4 }]);
+});
+
+test('a file that is here without a name when a batch is complete is asked for: its name was told when it could not be made', () => {
+  const attributes = attributesOf(Kind.file, 7);
+  const view: ReplicaView = {
+    inode: (id) => {
+      if (id === rootId) return { attributes: attributesOf(Kind.directory, 1), contentSeq: 1, names: [] };
+      return id === 4 || id === 5 ? { attributes, contentSeq: 3, names: [] } : undefined;
+    },
+    occupant: () => 0,
+    children: () => [],
+  };
+  const inode = (id: InodeId): Change => ({
+    type: 'inode',
+    id,
+    attributes,
+    contentSeq: 3,
+    content: { from: 'inline', bytes: new Uint8Array(7) },
+  });
+  const empty: ReplicaView = { ...view, inode: (id) => (id === rootId ? view.inode(id) : undefined) };
+  const changes = [inode(4), inode(5), inode(6)];
+  const cut = planBatch({ from: 1, to: 3, complete: false, dead: [], changes }, empty);
+  expect(cut).toMatchObject({ nameless: [4, 5, 6], lost: [] });
+  const named: Change = { type: 'entry', parent: rootId, name: name('n5'), id: 5, links: 1 };
+  const whole = planBatch(
+    { from: 3, to: 4, complete: true, dead: [6], changes: [named] },
+    view,
+    cut.deferred,
+    new Set(),
+    cut.nameless,
+  );
+  expect(whole).toMatchObject({ nameless: [], lost: [4] });
 });

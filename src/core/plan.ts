@@ -39,14 +39,16 @@ type NewContent = Unbuilt & { readonly id: InodeId };
  * Turns a batch into operations and new records. Pure: nothing but its arguments is read, nothing is changed.
  * @param deferred what the plan before this one could not do yet
  * @param owed ids whose content is still being streamed: it will come with all their names
+ * @param nameless files that earlier batches brought, and no name for them yet
  */
 export function planBatch(
   batch: Batch,
   view: ReplicaView,
   deferred: readonly DeferredEntry[] = [],
   owed: Ids = new Set(),
+  nameless: readonly InodeId[] = [],
 ): Plan {
-  return new Planner(batch, view, deferred, owed).run();
+  return new Planner(batch, view, deferred, owed, nameless).run();
 }
 
 class Planner {
@@ -66,9 +68,17 @@ class Planner {
   readonly #touched = new Set<InodeId>();
   readonly #owedBefore: Ids;
   readonly #newlyOwed = new Set<InodeId>();
+  readonly #nameless: Set<InodeId>;
 
-  constructor(batch: Batch, view: ReplicaView, deferred: readonly DeferredEntry[], owed: Ids) {
+  constructor(
+    batch: Batch,
+    view: ReplicaView,
+    deferred: readonly DeferredEntry[],
+    owed: Ids,
+    nameless: readonly InodeId[],
+  ) {
     this.#owedBefore = owed;
+    this.#nameless = new Set(nameless);
     this.#batch = batch;
     this.#records = new PlanRecords(view);
     this.#dead = new Set(batch.dead);
@@ -91,6 +101,7 @@ class Planner {
 
   run(): Plan {
     const { changes } = this.#batch;
+    if (this.#batch.complete) this.#askForNameless();
     // New inodes can be had from the start: a name that somebody leaves early may be waiting for one of them.
     const isNew = new Set<InodeId>();
     for (const change of changes) {
@@ -106,7 +117,10 @@ class Planner {
     // A new directory gets its name when it is filled: it appears whole, and filling it needs no renames.
     for (const change of this.#late) this.#entry(change, true);
     this.#retryDeferred();
-    for (const id of this.#unbuilt.keys()) this.#build(id, limbo(id));
+    for (const [id, { attributes }] of this.#unbuilt) {
+      if (attributes.kind === Kind.file) this.#nameless.add(id);
+      this.#build(id, limbo(id));
+    }
     this.#removals();
     this.#directoryTimes();
     const waiting = [...this.#deferred];
@@ -116,9 +130,18 @@ class Planner {
       entries: this.#records.entries,
       deferred: this.#batch.complete ? [] : waiting,
       unresolved: this.#batch.complete ? waiting : [],
+      nameless: this.#batch.complete ? [] : [...this.#nameless].filter((id) => this.#isWithoutName(id)),
       lost: this.#lost,
       emptyLimbo: this.#batch.complete,
     };
+  }
+
+  /** It lives, and none of its names is news: it could not be made when they were. */
+  #askForNameless(): void {
+    for (const id of this.#nameless) {
+      const isAwaited = (this.#awaited.get(id) ?? 0) > 0;
+      if (!isAwaited && !this.#dead.has(id) && this.#isWithoutName(id)) this.#ask(id);
+    }
   }
 
   // --- inodes -----------------------------------------------------------------------------------------------------------
@@ -478,6 +501,10 @@ class Planner {
 
   #isOwed(id: InodeId): boolean {
     return this.#owedBefore.has(id) || this.#newlyOwed.has(id);
+  }
+
+  #isWithoutName(id: InodeId): boolean {
+    return this.#records.inode(id)?.names.length === 0;
   }
 
   #hasName(id: InodeId): boolean {

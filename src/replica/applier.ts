@@ -123,7 +123,7 @@ export class Applier {
   apply(batch: Batch, memory: ReplicaMemory): Applied & { readonly memory: ReplicaMemory } {
     this.records.store.refresh();
     const { pending } = this.records;
-    const plan = planBatch(batch, this.records, memory.deferred, pending);
+    const plan = planBatch(batch, this.records, memory.deferred, pending, memory.nameless);
     this.#where.begin();
     this.#failures.begin();
     this.#operations.begin();
@@ -136,6 +136,7 @@ export class Applier {
       ...memory,
       cursor: batch.to,
       deferred: plan.deferred,
+      nameless: plan.nameless,
       lackingSince: isLacking ? batch.to : memory.lackingSince,
       hasFailed: memory.hasFailed || this.#failures.isMendable,
       latest: latestAfter(memory, plan),

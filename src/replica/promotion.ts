@@ -192,7 +192,7 @@ function settle(home: Home): Pick<Promotion, 'owed' | 'lacking' | 'kept'> & { re
   if (memory !== undefined) {
     store.transaction(() => {
       records.pending.clear();
-      records.remember({ ...memory, reconciled: false, deferred: [] });
+      records.remember({ ...memory, reconciled: false, deferred: [], nameless: [] });
     });
   }
   return { owed, lacking, kept, hasRecords: memory !== undefined };

@@ -32,6 +32,8 @@ export interface ReplicaMemory {
   /** The source's head when first contact began to list: what had been made by then was listed, or was passed by while it moved. 0: not known. */
   readonly listedFrom: Seq;
   readonly deferred: readonly DeferredEntry[];
+  /** See `Plan`. */
+  readonly nameless: readonly InodeId[];
   /**
    * Up to here something is lacking that no later batch brings: the source was asked to list it, and has not said yet that it has. 0:
    * nothing.
@@ -64,6 +66,7 @@ const memorySchema = z.object({
   /** Before the pending contents had rows of their own. */
   pending: z._default(z.array(z.unknown()), []),
   deferred: z.array(z.object({ parent: seq, name: nameSchema, id: seq })),
+  nameless: z._default(z.array(seq), []),
   lackingSince: z._default(seq, 0),
   hasFailed: z._default(z.boolean(), false),
   latest: z._default(z.array(seq), []),

@@ -345,6 +345,7 @@ export class ReplicaSession {
         cursor: 0,
         listedFrom: 0,
         deferred: [],
+        nameless: [],
         lackingSince: 0,
         hasFailed: false,
         latest: [],
