@@ -14,7 +14,7 @@ export class Failures {
   readonly #where: Whereabouts;
   /** Each with the names that it was to get or to lose. */
   readonly #broken = new Map<InodeId, Place[]>();
-  readonly #lost: InodeId[] = [];
+  readonly #lost = new Set<InodeId>();
   readonly #goneFolders: InodeId[] = [];
   /** One of them can be done later. */
   isMendable = false;
@@ -29,7 +29,7 @@ export class Failures {
 
   begin(): void {
     this.#broken.clear();
-    this.#lost.length = 0;
+    this.#lost.clear();
     this.#goneFolders.length = 0;
     this.isMendable = false;
     this.isLacking = false;
@@ -37,7 +37,7 @@ export class Failures {
 
   /** Files whose content has to come again. */
   get lost(): readonly InodeId[] {
-    return this.#lost;
+    return [...this.#lost];
   }
 
   /** Folders that are not here any more, so that nothing in them is; some are in others of them. Known when `settle` has looked. */
@@ -55,9 +55,9 @@ export class Failures {
     return this.#broken.has(id);
   }
 
-  /** The content is not here. */
+  /** The content is not here: it is asked for. */
   lose(id: InodeId): void {
-    this.#lost.push(id);
+    this.#lost.add(id);
   }
 
   /** The inode is not where the records have it: its content has to come again. */
@@ -118,7 +118,8 @@ export class Failures {
       else {
         const wasToStay = recorded !== undefined && inodes.get(id) !== null;
         inodes.set(id, null);
-        if (wasToStay && recorded.attributes.kind !== Kind.file) this.isLacking = true;
+        if (wasToStay && recorded.attributes.kind === Kind.file) this.lose(id);
+        else if (wasToStay) this.isLacking = true;
         if (recorded?.attributes.kind === Kind.directory) this.#noteGone(id);
       }
       for (const place of names) found.push({ id, place });
@@ -138,10 +139,12 @@ export class Failures {
     }
   }
 
-  /** New content that has not got all of its names: nobody comes back for it, and to those that it has it would be one more link. */
+  /**
+   * New content that has not got all of its names, or one more name of a file, on its way to where it could not be placed: nobody comes
+   * back for it, and to the names that it has it would be one more link.
+   */
   #discardStaged(id: InodeId): void {
     const staged = { dirfd: this.#home.stagingFd, name: stagedName(id) };
-    const isMade = this.#where.notedIdentity(id) !== undefined && this.#where.isThere(staged, id);
-    if (isMade) unlinkat(staged.dirfd, staged.name);
+    if (this.#where.isThere(staged, id)) unlinkat(staged.dirfd, staged.name);
   }
 }
