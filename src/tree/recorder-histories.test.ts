@@ -22,13 +22,16 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type MountedFileSystem, mountFileSystem, whyNotMountable } from '../../test/contract/filesystems.ts';
 import { noteOf, setNote } from '../../test/support/set-note.ts';
 import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
 import { Kind, rootId } from '../core/attributes.ts';
 import { AT_FDCWD, RENAME_EXCHANGE } from '../kernel/constants.ts';
 import * as sys from '../kernel/sys.ts';
+
+// A step that is over at once does as little as can be done.
+vi.mock('./pace.ts', () => ({ stepMs: 10, hintsAtOnce: 1, namesAtOnce: 2 }));
 
 const whyNot = whyNotMountable('overlay');
 
@@ -106,7 +109,7 @@ describe.each([
   });
 });
 
-/** A step is over at once: one folder is opened, or some names of one are compared. */
+/** A step is over at once: one hint, one folder to open, or two names of one to compare. */
 const longAgo = -1e6;
 
 /** Where the last operation left what it was about: what happens to one thing before anybody looks is where mistakes are. */

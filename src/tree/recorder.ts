@@ -21,6 +21,7 @@ import { Look, settled, type Verdict } from './look.ts';
 import { LoopedDirectories } from './looped-directories.ts';
 import { LostDirectories } from './lost-directories.ts';
 import { OuterNames } from './outer-names.ts';
+import { hintsAtOnce, stepMs } from './pace.ts';
 import type { InodeRecord } from './records.ts';
 import { Scanner } from './scan.ts';
 import { baseSeq, guardAgainstMassDeletion } from './source-check.ts';
@@ -54,9 +55,6 @@ export interface RecorderOptions {
 
 /** How often a round is prolonged for hints that have lost their name; what is still open then waits for the next one. */
 const maxHandings = 16;
-
-/** Milliseconds that one transaction may take while more is waiting: what a small change waits behind at most. */
-const stepMs = 10;
 
 /** A name that was found missing. */
 interface Gone extends Hinted {
@@ -376,11 +374,10 @@ export class Recorder implements Disposable {
       this.#isUnderWay = true;
       this.#look.nothingMoved = false;
     }
-    for (; this.#next < this.#batch.length; this.#next++) {
-      const item = this.#batch[this.#next];
-      if (item === undefined) break;
-      if (this.#next % 64 === 63 && isOver()) return;
+    for (let item = this.#batch[this.#next]; item !== undefined; item = this.#batch[this.#next]) {
+      this.#next += 1;
       this.#lookAt(item, now);
+      if (this.#next % hintsAtOnce === 0 && isOver()) return;
     }
   }
 

@@ -10,6 +10,7 @@ import type { Directories } from './directories.ts';
 import type { TreeEditor } from './editor.ts';
 import { IdSet } from './id-set.ts';
 import type { Look } from './look.ts';
+import { namesAtOnce } from './pace.ts';
 import type { EntryRecord, InodeRecord } from './records.ts';
 import type { TreeStore } from './store.ts';
 
@@ -41,9 +42,6 @@ interface Listing {
   readonly base: Seq | undefined;
   readonly children: InodeId[];
 }
-
-/** Names looked at between two glances at the clock. */
-const sliceNames = 256;
 
 /** One thread's scanner, a stack of directories: depth first, in name byte order. Inside a store transaction. */
 export class Scanner {
@@ -226,7 +224,7 @@ export class Scanner {
       this.#look.atSelf(id, 0, dirfd);
       return;
     }
-    const end = Math.min(listing.next + sliceNames, names.length);
+    const end = Math.min(listing.next + namesAtOnce, names.length);
     const isLast = end === names.length;
     const upTo = isLast ? undefined : names[end - 1];
     const recorded = listing.isBlank ? [] : this.#recorded(id, listing.reached, upTo);

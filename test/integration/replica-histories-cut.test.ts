@@ -1,4 +1,5 @@
-// See test/support/replica-history.ts: the same with batches of a few changes, so that whatever happens at once is told in several.
+// See test/support/replica-history.ts: the same, but all work is done in the smallest pieces. What happens at once is told in batches of a few
+// changes, and looked at name by name.
 
 import { test, vi } from 'vitest';
 import { historiesTimeout, runHistories } from '../support/replica-history.ts';
@@ -6,7 +7,10 @@ import { historiesTimeout, runHistories } from '../support/replica-history.ts';
 vi.mock('../../src/wire/messages.ts', async (importOriginal) => ({
   ...(await importOriginal<typeof import('../../src/wire/messages.ts')>()),
   batchTargetBytes: 200,
+  reconcileWindow: 2,
 }));
+
+vi.mock('../../src/tree/pace.ts', () => ({ stepMs: 0, hintsAtOnce: 1, namesAtOnce: 2 }));
 
 test('whatever is cut off in between, the replica is equal in the end', { timeout: historiesTimeout }, () =>
   runHistories(90),
