@@ -119,9 +119,7 @@ export async function watchCommand(paths: string[], given: object): Promise<void
   if (isTimeUp) throw new FamError('TIMEOUT', `no event within ${options.timeout} s`, { retryable: true });
 }
 
-/** A glob is about what there is. */
 function isAbsent(path: string | Uint8Array): boolean {
-  if (typeof path === 'string' && /[*?[{]/.test(path)) return false;
   try {
     return lstatSync(Buffer.from(path), { throwIfNoEntry: false }) === undefined;
   } catch {
