@@ -4,6 +4,7 @@
 import type { InodeId } from '../core/attributes.ts';
 import type { ByteString } from '../core/name.ts';
 import {
+  EACCES,
   EEXIST,
   EINVAL,
   ENOENT,
@@ -90,8 +91,10 @@ export class Placer {
     }
     const exchanged = renameat2(from.dirfd, from.name, to.dirfd, to.name, RENAME_EXCHANGE);
     if (exchanged === 0) return this.#trash.keep(from.dirfd, from.name, path(), notOurs);
-    if (exchanged !== -EINVAL && exchanged !== -ENOSYS) return exchanged;
-    this.#capabilities.lack('exchange', path);
+    const isPossible = exchanged !== -EINVAL && exchanged !== -ENOSYS;
+    // It may be a folder that nobody may write in: the trash takes those.
+    if (isPossible && exchanged !== -EACCES) return exchanged;
+    if (!isPossible) this.#capabilities.lack('exchange', path);
     const kept = this.#trash.keep(to.dirfd, to.name, path(), notOurs);
     if (kept < 0) return kept;
     return renameat2(from.dirfd, from.name, to.dirfd, to.name, RENAME_NOREPLACE);

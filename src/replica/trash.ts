@@ -6,6 +6,8 @@ import { displayBytes } from '../core/name.ts';
 import {
   check,
   close,
+  EACCES,
+  fchmodat,
   getdents,
   O_APPEND,
   O_CREAT,
@@ -51,11 +53,25 @@ export class Trash {
   keep(dirfd: number, name: ByteString, path: ByteString, why: string): number {
     const time = new Date();
     const kept = `${time.getTime()}-${process.pid}-${Trash.#count}`;
-    const moved = renameat2(dirfd, name, this.#home.trashFd, kept, RENAME_NOREPLACE);
+    const moved = this.#move(dirfd, name, kept);
     if (moved < 0) return moved;
     Trash.#count += 1;
     Trash.#untold.set(kept, path);
     return this.#list(time, path, why, kept);
+  }
+
+  /** A folder that moves gets another parent: who is not root has to be permitted to write in it for that. Its mode stays what it is. */
+  #move(dirfd: number, name: ByteString, kept: string): number {
+    const { trashFd } = this.#home;
+    const moved = renameat2(dirfd, name, trashFd, kept, RENAME_NOREPLACE);
+    const stat = this.#stat;
+    if (moved !== -EACCES || statx(dirfd, name, stat) < 0 || !stat.isDirectory) return moved;
+    const { mode } = stat;
+    if (fchmodat(dirfd, name, mode | 0o200) < 0) return moved;
+    const again = renameat2(dirfd, name, trashFd, kept, RENAME_NOREPLACE);
+    if (again < 0) fchmodat(dirfd, name, mode);
+    else fchmodat(trashFd, kept, mode);
+    return again;
   }
 
   /** How much has been kept since the last call, whoever kept it, and where the first ones were; undefined: nothing. */
