@@ -229,7 +229,7 @@ export class ReplicaRunner {
       case 'problems':
         for (const problem of event.problems) {
           this.#problems += 1;
-          if (isFailure(problem)) this.#failed += 1;
+          if (isFailure(problem) && !this.#comesAgain(problem)) this.#failed += 1;
           if (this.#problems <= problemLines) logProblem(this.#log, problem);
         }
         return undefined;
@@ -257,6 +257,11 @@ export class ReplicaRunner {
       case 'failed':
         return new FamError(event.failed.code, event.failed.message, { retryable: event.failed.retryable });
     }
+  }
+
+  /** Somebody has moved or removed something there, and it is asked for: only what is missed while it is compared is not. */
+  #comesAgain({ code }: Problem): boolean {
+    return this.#state === 'live' && absences.has(code);
   }
 
   #advance(progress: SessionProgress): void {
@@ -311,6 +316,9 @@ function isFailure({ action, code }: Problem): boolean {
 
 /** Reported once by name, as a capability that is lacking; sent as it was read. */
 const notFailures: ReadonlySet<string> = new Set(['unsupported', 'changing']);
+
+/** What was to be changed is not there, or what leads to it is not. */
+const absences: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP']);
 
 /** Trying again soon may help without anybody doing anything. A full disk is somebody's to clear. */
 function mayMend(error: FamError): boolean {

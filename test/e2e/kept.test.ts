@@ -21,6 +21,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { expectEqualTrees } from '../oracle/compare-trees.ts';
 import { entriesBelow } from '../support/entries-below.ts';
 import { runFam } from '../support/fam.ts';
+import { waitFor } from '../support/wait-for.ts';
 import { type Farm, startFarm } from './farm.ts';
 
 const run = (program: string, ...args: string[]) => execFileSync(program, args, { stdio: 'pipe' });
@@ -114,6 +115,24 @@ test('what could not be written is told by fam status, also after a restart, and
   expect(await status()).toMatch(/: in sync\n/);
   farm.expectEqual();
   await third.end();
+});
+
+test('a folder that somebody has moved away on a replica is made again when something in it changes, and nothing counts as failed', async () => {
+  const farm = await startFarm({ ssh: 0, local: 1, files: 5 });
+  const [replica = ''] = farm.replicas;
+  mkdirSync(join(farm.source, 'site/deep'), { recursive: true });
+  for (const path of ['site/page', 'site/deep/page']) writeFileSync(join(farm.source, path), path);
+  const mirror = farm.start();
+  await mirror.inSync();
+  renameSync(join(replica, 'site'), join(farm.folder, 'kept'));
+  writeFileSync(join(farm.source, 'site/new'), 'new');
+  await waitFor(() => existsSync(join(replica, 'site/deep/page')), { describe: () => mirror.stderr });
+  expect((await runFam(['wait', '--state', farm.state, '--timeout', '30'])).code).toBe(0);
+  const status = await runFam(['status', '--state', farm.state]);
+  expect(status.stdout).toMatch(/: in sync, \d+ problems?\n/);
+  farm.expectEqual();
+  expect(readFileSync(join(farm.folder, 'kept/deep/page'), 'utf8')).toBe('site/deep/page');
+  await mirror.end();
 });
 
 test('devices, FIFOs, capabilities and ACLs are kept; sockets are left out and counted', async () => {
