@@ -248,12 +248,13 @@ class Meet {
   }
 
   #connect(replica: Server, isFirst: boolean): Connected {
-    const { draw, user } = this.#scene;
+    const { draw, user, main } = this.#scene;
     const { init, compares } = this.#meeting;
     const isToEnd = this.#cutsLeft > 0;
     const link = new SteppedLink(this.#source, replica.place.root, {
       init: init || replica.hasConsent,
-      trusted: this.#hasLostState,
+      // A replica that was empty when it took over has no records of its own, either (I4).
+      trusted: this.#hasLostState || readdirSync(main.place.root).length === 0,
       compares: compares && isFirst,
       killAt: isToEnd && draw(2) === 0 ? 1 + draw(30) : Infinity,
       trace: isTraced ? (line) => user.done.push(`${nameOf(replica)} ${line()}`) : undefined,
