@@ -101,6 +101,8 @@ export class ReplicaSession {
   #isFormerKept = true;
   #tellReconciled = false;
   #hasComparisonFailed = false;
+  /** Everything is to be listed again, and that has not begun: the end of a listing that began before is none of this one. */
+  #awaitsRoot = false;
   #full: { readonly error: FamError; readonly endsAt: number } | undefined;
 
   constructor(home: Home, store: TreeStore, options: SessionOptions) {
@@ -393,7 +395,7 @@ export class ReplicaSession {
     if (this.#reconcile === undefined) {
       // The end of a listing that was asked for; one that began too early for the last question is followed by another.
       const memory = this.#known();
-      if (seq >= memory.lackingSince) this.#remember({ ...memory, lackingSince: 0 });
+      if (seq >= memory.lackingSince && !this.#awaitsRoot) this.#remember({ ...memory, lackingSince: 0 });
       return;
     }
     const { extras } = this.#reconcile;
@@ -440,6 +442,7 @@ export class ReplicaSession {
 
   #ask(contents: readonly InodeId[], missing: readonly InodeId[]): void {
     if (contents.length === 0 && missing.length === 0) return;
+    this.#awaitsRoot ||= missing.includes(rootId);
     this.#options.send({ type: 'wants', directory: 0, contents, missing });
   }
 
@@ -536,6 +539,7 @@ export class ReplicaSession {
 
   /** A listing after first contact: the source was asked for it. */
   #relist(listing: Listing): Wants {
+    if (listing.directory === rootId && listing.first) this.#awaitsRoot = false;
     this.#records.store.refresh();
     const found = this.#relisting.changes(listing);
     const answer = { type: 'wants', directory: listing.directory } as const;
