@@ -36,6 +36,7 @@ const meanings: Readonly<Record<string, string>> = {
   EILSEQ: 'the file system there does not take such names',
   EMLINK: 'too many links for the file system there',
   ELOOP: 'a link is in its place',
+  EXDEV: 'something else is mounted there',
   EIO: 'input/output error: look at the disk',
   unmounted: 'its file system is not mounted',
   unsupported: 'the file system there lacks it',

@@ -2,8 +2,8 @@
 
 import { type InodeId, Kind, rootId } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
-import type { Operation, Place, Plan, Slot } from '../core/plan-operation.ts';
-import { ENOENT, unlinkat } from '../kernel/sys.ts';
+import { isSamePlace, type Operation, type Place, type Plan, type Slot } from '../core/plan-operation.ts';
+import { ENOENT, Stat, statx, unlinkat } from '../kernel/sys.ts';
 import type { Home } from './home.ts';
 import type { Records } from './records.ts';
 import { stagedName, type Whereabouts } from './whereabouts.ts';
@@ -16,6 +16,7 @@ export class Failures {
   readonly #broken = new Map<InodeId, Place[]>();
   readonly #lost = new Set<InodeId>();
   readonly #goneFolders: InodeId[] = [];
+  readonly #stat = new Stat();
   /** One of them can be done later. */
   isMendable = false;
   /** What is no file and was to stay is not here any more: nobody but the source knows what it was. Known when `settle` has looked. */
@@ -109,7 +110,9 @@ export class Failures {
       const names: Place[] = [];
       for (const place of candidates.values()) {
         const at = this.#where.locate({ at: 'name', ...place });
-        if (typeof at !== 'number' && this.#where.isThere(at, id)) names.push(place);
+        const isThere = typeof at !== 'number' && this.#where.isThere(at, id);
+        const wasThere = recorded?.names.some((one) => isSamePlace(one, place)) === true;
+        if (isThere || (wasThere && this.#isCovered(id, place))) names.push(place);
         else if (occupant(place) === id) setEntry(place, 0);
       }
       this.#discardStaged(id);
@@ -120,7 +123,7 @@ export class Failures {
         inodes.set(id, null);
         if (wasToStay && recorded.attributes.kind === Kind.file) this.lose(id);
         else if (wasToStay) this.isLacking = true;
-        if (recorded?.attributes.kind === Kind.directory) this.#noteGone(id);
+        if (recorded?.attributes.kind === Kind.directory) this.#noteGone(id, plan);
       }
       for (const place of names) found.push({ id, place });
     }
@@ -129,14 +132,32 @@ export class Failures {
   }
 
   /** Whoever moved the folder may have moved one above it: then that one is gone, with all that is in it. */
-  #noteGone(id: InodeId): void {
+  #noteGone(id: InodeId, plan: Plan): void {
     this.#goneFolders.push(id);
     for (let slot = this.#where.slotOf(id); slot?.at === 'name' && slot.parent !== rootId; ) {
       const above = slot.parent;
       slot = this.#where.slotOf(above);
       const at = slot === undefined ? -ENOENT : this.#where.locate(slot);
-      if (typeof at === 'number' || !this.#where.isThere(at, above)) this.#goneFolders.push(above);
+      if (typeof at !== 'number' && this.#where.isThere(at, above)) continue;
+      this.#goneFolders.push(above);
+      if (plan.inodes.get(above) !== null) this.isLacking = true;
     }
+  }
+
+  /** Somebody has mounted something over the folder that is recorded at the place, or over one above it: it is there, below that. */
+  #isCovered(id: InodeId, place: Place): boolean {
+    let at = id;
+    for (let slot: Slot | undefined = { at: 'name', ...place }; slot?.at === 'name'; ) {
+      const found = this.#where.locate(slot);
+      const isMount =
+        typeof found !== 'number' &&
+        statx(found.dirfd, found.name, this.#stat) === 0 &&
+        this.#stat.isMountRoot;
+      if (isMount && !this.#where.isThere(found, at)) return true;
+      at = slot.parent;
+      slot = this.#where.slotOf(at);
+    }
+    return false;
   }
 
   /**

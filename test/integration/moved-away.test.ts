@@ -1,9 +1,11 @@
 // I7: nothing is written or deleted outside of the replica's root, whatever local users do meanwhile: an administrator of the replica moves
 // a folder out of it, to keep what is in there.
 
+import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { whyNotMountable } from '../contract/filesystems.ts';
 import { expectEqualTrees } from '../oracle/compare-trees.ts';
 import { ReplicaPair } from '../support/replica-pair.ts';
 import { tempFolder } from '../support/temp-folder.ts';
@@ -98,6 +100,43 @@ test('a folder that has left the replica is made again with all that is in it, w
   // Nothing is recorded in what is not there.
   const state = join(pair.folder, '.fam-replica/state');
   expect(contradictionsOfReplica(state, pair.replica)).toEqual([]);
+});
+
+test('all that was in a folder comes again when one in it is removed at the source after it has left', () => {
+  const moved = makePair();
+  const { pair, deep } = moved;
+  pair.connect();
+  moveAway(moved);
+  fs.rmSync(deep, { recursive: true });
+  pair.record();
+  pair.connect();
+  expectEqualTrees(pair.source, pair.replica);
+});
+
+const reason = whyNotMountable('ext4');
+
+test.skipIf(reason !== undefined)('a folder over which somebody has mounted something has not left', () => {
+  const { pair, site, deep } = makePair();
+  pair.connect();
+  const there = join(pair.replica, 'site');
+  execFileSync('mount', ['-t', 'tmpfs', 'none', there]);
+  const unmount = (): void => {
+    execFileSync('umount', [there]);
+  };
+  let isMounted = true;
+  onTestFinished(() => {
+    if (isMounted) unmount();
+  });
+  fs.writeFileSync(join(site, 'a'), 'changed');
+  fs.rmSync(join(deep, 'b'));
+  pair.record();
+  const { counts, problems } = pair.connect();
+  expect(counts.get('listing'), 'nothing is listed again for it').toBeUndefined();
+  expect(problems).toContainEqual({ path: 'site/a', action: 'put in place', code: 'EXDEV' });
+  unmount();
+  isMounted = false;
+  pair.connect();
+  expectEqualTrees(pair.source, pair.replica);
 });
 
 test('a link that somebody has removed from the replica is made again when the source changes its attributes', () => {
