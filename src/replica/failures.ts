@@ -2,7 +2,14 @@
 
 import { type InodeId, Kind, rootId } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
-import { isSamePlace, type Operation, type Place, type Plan, type Slot } from '../core/plan-operation.ts';
+import {
+  isSamePlace,
+  type Operation,
+  type Place,
+  type Plan,
+  type PlannedInode,
+  type Slot,
+} from '../core/plan-operation.ts';
 import { ENOENT, Stat, statx, unlinkat } from '../kernel/sys.ts';
 import type { Home } from './home.ts';
 import type { Records } from './records.ts';
@@ -99,20 +106,13 @@ export class Failures {
     const found: { readonly id: InodeId; readonly place: Place }[] = [];
     for (const [id, places] of this.#broken) {
       if (id === rootId) continue;
-      const planned = plan.inodes.get(id) ?? undefined;
       const recorded = this.#records.inode(id);
+      const planned = plan.inodes.get(id) ?? undefined;
       // What was planned holds only for what was made.
       const known = this.#where.notedIdentity(id) === undefined ? recorded : (planned ?? recorded);
-      const candidates = new Map<string, Place>();
-      for (const place of [...places, ...(planned?.names ?? []), ...(recorded?.names ?? [])]) {
-        candidates.set(`${place.parent}/${place.name}`, place);
-      }
       const names: Place[] = [];
-      for (const place of candidates.values()) {
-        const at = this.#where.locate({ at: 'name', ...place });
-        const isThere = typeof at !== 'number' && this.#where.isThere(at, id);
-        const wasThere = recorded?.names.some((one) => isSamePlace(one, place)) === true;
-        if (isThere || (wasThere && this.#isCovered(id, place))) names.push(place);
+      for (const place of distinct([...places, ...(planned?.names ?? []), ...(recorded?.names ?? [])])) {
+        if (this.#isAt(id, place, recorded)) names.push(place);
         else if (occupant(place) === id) setEntry(place, 0);
       }
       this.#discardStaged(id);
@@ -129,6 +129,17 @@ export class Failures {
     }
     for (const { id, place } of found) setEntry(place, id);
     return { inodes, entries };
+  }
+
+  /** The inode is there as far as anybody can see. */
+  #isAt(id: InodeId, place: Place, recorded: PlannedInode | undefined): boolean {
+    const at = this.#where.locate({ at: 'name', ...place });
+    if (typeof at !== 'number' && this.#where.isThere(at, id)) return true;
+    const wasThere = recorded?.names.some((one) => isSamePlace(one, place)) === true;
+    if (!wasThere || !this.#isCovered(id, place)) return false;
+    // Nobody tells when it can be seen again.
+    this.isMendable = true;
+    return true;
   }
 
   /** Whoever moved the folder may have moved one above it: then that one is gone, with all that is in it. */
@@ -168,4 +179,8 @@ export class Failures {
     const staged = { dirfd: this.#home.stagingFd, name: stagedName(id) };
     if (this.#where.isThere(staged, id)) unlinkat(staged.dirfd, staged.name);
   }
+}
+
+function distinct(places: readonly Place[]): Iterable<Place> {
+  return new Map(places.map((place) => [`${place.parent}/${place.name}`, place])).values();
 }
