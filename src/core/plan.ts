@@ -139,8 +139,7 @@ class Planner {
   /** It lives, and none of its names is news: it could not be made when they were. */
   #askForNameless(): void {
     for (const id of this.#nameless) {
-      const isAwaited = (this.#awaited.get(id) ?? 0) > 0;
-      if (!isAwaited && !this.#dead.has(id) && this.#isWithoutName(id)) this.#ask(id);
+      if (!this.#isAwaited(id) && !this.#dead.has(id) && this.#isWithoutName(id)) this.#ask(id);
     }
   }
 
@@ -313,7 +312,7 @@ class Planner {
       const [named] = this.#records.inode(at)?.names ?? [];
       if (named === undefined) return at === rootId;
       // It moves, and takes them along.
-      if ((this.#awaited.get(at) ?? 0) > 0) return true;
+      if (this.#isAwaited(at)) return true;
       if (this.#wantedAt(named) === 0) return false;
     }
     return true;
@@ -495,7 +494,7 @@ class Planner {
 
   /** Nothing will ask for this inode again once its names are gone. What is owed may be built from what it is now. */
   #isDead(id: InodeId): boolean {
-    if ((this.#awaited.get(id) ?? 0) > 0) return false;
+    if (this.#isAwaited(id)) return false;
     return this.#dead.has(id) || (this.#batch.complete && !this.#isOwed(id));
   }
 
@@ -503,6 +502,12 @@ class Planner {
     return this.#owedBefore.has(id) || this.#newlyOwed.has(id);
   }
 
+  /** It is to get a name yet. */
+  #isAwaited(id: InodeId): boolean {
+    return (this.#awaited.get(id) ?? 0) > 0;
+  }
+
+  /** It is here, and nowhere to be seen. */
   #isWithoutName(id: InodeId): boolean {
     return this.#records.inode(id)?.names.length === 0;
   }

@@ -67,6 +67,7 @@ export class Trash {
     const stat = this.#stat;
     if (moved !== -EACCES || statx(dirfd, name, stat) < 0 || !stat.isDirectory) return moved;
     const { mode } = stat;
+    // RACE: killed before the mode is what it was, its owner may write in it from then on; nothing is lost.
     if (fchmodat(dirfd, name, mode | 0o200) < 0) return moved;
     const again = renameat2(dirfd, name, trashFd, kept, RENAME_NOREPLACE);
     if (again < 0) fchmodat(dirfd, name, mode);

@@ -30,7 +30,7 @@ import { Kind, rootId } from '../core/attributes.ts';
 import { AT_FDCWD, RENAME_EXCHANGE } from '../kernel/constants.ts';
 import * as sys from '../kernel/sys.ts';
 
-// A step that is over at once does as little as can be done.
+// A short step: one hint, one folder to open, or two names of one to compare.
 vi.mock('./pace.ts', () => ({ stepMs: 10, hintsAtOnce: 1, namesAtOnce: 2 }));
 
 const whyNot = whyNotMountable('overlay');
@@ -79,7 +79,7 @@ describe.each([
           } else if (op.kind === 'turn') tree.turn();
           else if (op.kind === 'feed') tree.recorder.feed(tree.source.read());
           else if (op.kind === 'step') tree.recorder.step();
-          else if (op.kind === 'shortStep') tree.recorder.step(longAgo);
+          else if (op.kind === 'shortStep') tree.shortStep();
           else if (op.kind === 'compare') tree.recorder.rescan(rootId);
           else if (op.kind === 'restart') {
             tree.stop();
@@ -108,9 +108,6 @@ describe.each([
     );
   });
 });
-
-/** A step is over at once: one hint, one folder to open, or two names of one to compare. */
-const longAgo = -1e6;
 
 /** Where the last operation left what it was about: what happens to one thing before anybody looks is where mistakes are. */
 const lastPlace = '.';

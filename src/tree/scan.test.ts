@@ -10,9 +10,6 @@ import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
 import type { KernelEvent } from '../kernel/event-source.ts';
 
 const reason = whyNotMountable('ext4');
-/** A slice of the scan and some hints. */
-const longAgo = -1e6;
-
 /** Reads the kernel's queue. */
 function hear(tree: RecordedTree): void {
   tree.recorder.feed(tree.source.read());
@@ -20,7 +17,7 @@ function hear(tree: RecordedTree): void {
 
 /** Steps until so many names have been compared. */
 function compare(tree: RecordedTree, names: number): void {
-  while (tree.recorder.scanned.files < names) tree.recorder.step(longAgo);
+  while (tree.recorder.scanned.files < names) tree.shortStep();
 }
 
 describe.each(['fanotify', 'inotify'] as const)('a comparison, by %s', (monitor) => {
@@ -38,8 +35,8 @@ describe.each(['fanotify', 'inotify'] as const)('a comparison, by %s', (monitor)
       (event.type === 'name' && event.name === 'moved');
     const events = tree.source.read();
     tree.recorder.feed(events.filter((event) => !isOfMove(event)));
-    while (tree.recorder.scanned.files < 3 + 600) tree.recorder.step(longAgo);
-    for (let n = 0; n < 4; n++) tree.recorder.step(longAgo);
+    while (tree.recorder.scanned.files < 3 + 600) tree.shortStep();
+    for (let n = 0; n < 4; n++) tree.shortStep();
     tree.recorder.feed(events.filter(isOfMove));
     tree.settle();
     expect(tree.differences()).toEqual([]);
@@ -74,7 +71,7 @@ describe.each(['fanotify', 'inotify'] as const)('a comparison, by %s', (monitor)
         // The root, what is mounted, and `a`.
         compare(tree, 3);
         renameSync(at('a'), at('z'));
-        for (let n = 0; n < 3; n++) tree.recorder.step(longAgo);
+        for (let n = 0; n < 3; n++) tree.shortStep();
         tree.settle();
         expect(tree.differences()).toEqual([]);
       });
@@ -90,7 +87,7 @@ describe.each(['fanotify', 'inotify'] as const)('a comparison, by %s', (monitor)
         mkdirSync(tree.at('new/below'), { recursive: true });
         hear(tree);
         renameSync(at('large'), at('moved'));
-        tree.recorder.step(longAgo);
+        tree.shortStep();
         tree.settle();
         expect(tree.differences()).toEqual([]);
       });

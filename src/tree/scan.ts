@@ -102,7 +102,7 @@ export class Scanner {
       this.#look.sockets = 0;
     } else {
       this.#pass.clear();
-      if (this.#listing !== undefined) this.#stack.push(this.#abandon(this.#listing));
+      if (this.#listing !== undefined) this.#stack.push(this.#close(this.#listing));
     }
     this.#stack.unshift(top);
   }
@@ -219,7 +219,7 @@ export class Scanner {
     const dirfd = this.#directories.open(id);
     if (dirfd < 0) {
       // It has moved or gone while it was listed: its name tells, and if it lives on it is listed again.
-      this.#pass?.delete(this.#abandon(listing));
+      this.#pass?.delete(this.#close(listing));
       this.#onUnlisted(id);
       this.#look.atSelf(id, 0, dirfd);
       return;
@@ -299,12 +299,12 @@ export class Scanner {
   }
 
   #finish(listing: Listing): void {
-    const record = this.#editor.inode(this.#abandon(listing));
+    const record = this.#editor.inode(this.#close(listing));
     if (record !== undefined && !record.listed) this.#editor.replace({ ...record, listed: true });
   }
 
-  /** What was found meanwhile is listed all the same: it may be anywhere in the tree. Returns the directory's id. */
-  #abandon(listing: Listing): InodeId {
+  /** Finished or given up, what was found meanwhile is listed next: it may be anywhere in the tree. Returns the directory's id. */
+  #close(listing: Listing): InodeId {
     this.#listing = undefined;
     for (const child of listing.children.reverse()) this.#stack.push(child);
     return listing.id;

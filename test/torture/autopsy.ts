@@ -45,7 +45,7 @@ export class Records implements Disposable {
 
   #inode(id: InodeId): string {
     const inode = this.#store.inode(id);
-    if (inode === undefined) return 'which has no record';
+    if (inode === undefined) return 'no record';
     const { kind, links, seq, contentSeq, mode, size, listed, mtimeS, mtimeNs } = inode;
     // A name below a folder that has no name itself counts as a link, and is in nobody's way.
     const names = this.#store
