@@ -443,6 +443,35 @@ describe('runAgent', () => {
     expect(fs.readFileSync(join(root, 'unknown'), 'utf8')).toBe('more');
   });
 
+  test('asks for what a local user has taken away while a content that was asked for came', async () => {
+    const root = newRoot();
+    const peer = connect(root);
+    await firstContact(peer);
+    const stray: Change = { type: 'entry', parent: 77, name: name('in-nowhere'), id: 78, links: 1 };
+    const from = peer.received.length;
+    const changes = [...creation(11, 'here'), stray];
+    peer.say({ type: 'batch', from: 10, to: 20, complete: true, dead: [], changes });
+    await peer.hear('wants', from);
+    const asked = peer.received.length;
+    const none = { from: 'none' } as const;
+    const entry = { name: name('here'), id: 11, links: 1, contentSeq: 20, attributes: file, content: none };
+    peer.say({ type: 'listing', directory: rootId, first: true, last: true, entries: [entry] });
+    expect(await peer.hear('wants', asked)).toMatchObject({ directory: rootId, contents: [11] });
+    fs.renameSync(join(root, 'here'), join(root, 'taken'));
+    execFileSync('chattr', ['+i', root]);
+    onTestFinished(() => void execFileSync('chattr', ['-i', root]));
+    const answered = peer.received.length;
+    const inline = { from: 'inline', bytes: Buffer.from('newer') } as const;
+    peer.say({ type: 'contents', files: [{ id: 11, contentSeq: 20, attributes: file, content: inline }] });
+    expect(await peer.hear('wants', answered)).toEqual({
+      type: 'wants',
+      directory: 0,
+      contents: [11],
+      missing: [],
+    });
+    expect(fs.readdirSync(root)).toEqual(['taken']);
+  });
+
   test('gives nothing an ACL that the source does not say, in a folder that came earlier and passes one on', async () => {
     const root = newRoot();
     const peer = connect(root);

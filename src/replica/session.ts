@@ -387,8 +387,8 @@ export class ReplicaSession {
     }
     const changes = this.#relisting.contents(message);
     if (changes.length === 0) return;
-    const { isLacking } = this.#apply(this.#incomplete(changes));
-    if (isLacking) this.#ask([], [rootId]);
+    const { lost, isLacking } = this.#apply(this.#incomplete(changes));
+    this.#ask(lost, isLacking ? [rootId] : []);
   }
 
   #reconciled(seq: Seq): void {
