@@ -443,6 +443,33 @@ describe('runAgent', () => {
     expect(fs.readFileSync(join(root, 'unknown'), 'utf8')).toBe('more');
   });
 
+  test('has not what it asked for last when a listing ends that it had asked for before', async () => {
+    const root = newRoot();
+    const peer = connect(root);
+    await firstContact(peer);
+    // Folders of before first contact that it has not met: they had moved behind its back.
+    const passedBy = (id: number): Change[] => [
+      { type: 'inode', id, attributes: directory, contentSeq: 5, content: { from: 'none' } },
+      { type: 'entry', parent: rootId, name: name(`f${id}`), id, links: 1 },
+    ];
+    const before = peer.received.length;
+    const wanted = (folder: number) =>
+      waitFor(() => peer.received.slice(before).some((m) => m.type === 'wants' && m.missing[0] === folder), {
+        describe: `a question for ${folder}`,
+      });
+    peer.say({ type: 'batch', from: 10, to: 19, complete: true, dead: [], changes: passedBy(7) });
+    await wanted(7);
+    peer.say({ type: 'batch', from: 19, to: 20, complete: true, dead: [], changes: passedBy(8) });
+    await wanted(8);
+    // The source had sent both batches when it listed the first one, and had not heard of the second one yet.
+    peer.say({ type: 'listing', directory: 7, first: true, last: true, entries: [] });
+    peer.say({ type: 'reconciled', seq: 20 });
+    peer.say({ type: 'bye' });
+    expect(await peer.exit).toBe(0);
+    const again = connect(root);
+    expect((await again.hear('hello')).state).toBeNull();
+  });
+
   test('asks for what a local user has taken away while a content that was asked for came', async () => {
     const root = newRoot();
     const peer = connect(root);

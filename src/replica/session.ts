@@ -101,8 +101,8 @@ export class ReplicaSession {
   #isFormerKept = true;
   #tellReconciled = false;
   #hasComparisonFailed = false;
-  /** Everything is to be listed again, and that has not begun: the end of a listing that began before is none of this one. */
-  #awaitsRoot = false;
+  /** Directories that are to be listed, and whose listing has not begun: the end of what began before is not the end of that. */
+  readonly #awaited = new Set<InodeId>();
   #full: { readonly error: FamError; readonly endsAt: number } | undefined;
 
   constructor(home: Home, store: TreeStore, options: SessionOptions) {
@@ -395,7 +395,8 @@ export class ReplicaSession {
     if (this.#reconcile === undefined) {
       // The end of a listing that was asked for; one that began too early for the last question is followed by another.
       const memory = this.#known();
-      if (seq >= memory.lackingSince && !this.#awaitsRoot) this.#remember({ ...memory, lackingSince: 0 });
+      if (seq >= memory.lackingSince && this.#awaited.size === 0)
+        this.#remember({ ...memory, lackingSince: 0 });
       return;
     }
     const { extras } = this.#reconcile;
@@ -437,12 +438,13 @@ export class ReplicaSession {
     if (passedBy.length > 0)
       this.#records.store.transaction(() => this.#remember({ ...memory, lackingSince: batch.to }));
     const { lost, isLacking } = this.#apply(batch);
+    for (const id of batch.dead) this.#awaited.delete(id);
     this.#ask(lost, isLacking ? [rootId] : passedBy);
   }
 
   #ask(contents: readonly InodeId[], missing: readonly InodeId[]): void {
     if (contents.length === 0 && missing.length === 0) return;
-    this.#awaitsRoot ||= missing.includes(rootId);
+    for (const id of missing) this.#awaited.add(id);
     this.#options.send({ type: 'wants', directory: 0, contents, missing });
   }
 
@@ -539,7 +541,7 @@ export class ReplicaSession {
 
   /** A listing after first contact: the source was asked for it. */
   #relist(listing: Listing): Wants {
-    if (listing.directory === rootId && listing.first) this.#awaitsRoot = false;
+    if (listing.first) this.#awaited.delete(listing.directory);
     this.#records.store.refresh();
     const found = this.#relisting.changes(listing);
     const answer = { type: 'wants', directory: listing.directory } as const;
