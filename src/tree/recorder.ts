@@ -399,6 +399,7 @@ export class Recorder implements Disposable {
       return;
     }
     if (name === '') return;
+    if (verdict === 'present') this.#listInPass(directory, name);
     this.#look.leaveUnattributed(hints);
     if (verdict === 'gone') {
       const record = this.#editor.at(directory, name);
@@ -410,6 +411,13 @@ export class Recorder implements Disposable {
       if (hot !== undefined && (hints & Hint.closedWrite) !== 0) hot.closed = true;
     }
     if ((hints & (Hint.appeared | Hint.vanished)) !== 0) this.#touched.add(directory);
+  }
+
+  /** It was away when the scan listed its folder, and is back where the records have it: nothing else tells the scan that it is there. */
+  #listInPass(directory: InodeId, name: Name): void {
+    if (!this.#scanner.inPass) return;
+    const record = this.#editor.at(directory, name);
+    if (record?.kind === Kind.directory) this.#scanner.push(record.id, false);
   }
 
   #verdictOn({ directory, name, hints }: Hinted, now: number): Verdict {
@@ -529,6 +537,7 @@ export class Recorder implements Disposable {
     const verdict = this.#look.atName(directory, name, 0, now);
     // Its folder has just lost its own name, and may be found under another one.
     if (verdict === 'unreachable') this.#lost.wait({ directory, name, hints, deferred: item.deferred });
+    if (verdict === 'present') this.#listInPass(directory, name);
     if (verdict !== 'gone') return;
     this.#editor.unlink(directory, name);
     this.#touched.add(directory);

@@ -42,6 +42,25 @@ describe.each(['fanotify', 'inotify'] as const)('a comparison, by %s', (monitor)
     expect(tree.differences()).toEqual([]);
   });
 
+  test('lists and watches a folder that comes back to where it was recorded when that has been listed without it', () => {
+    using tree = RecordedTree.settled({ monitor, base: tempFolder('fam-tree', '/dev/shm') }, (at) => {
+      for (const name of ['moving/below', 'z/deep']) mkdirSync(at(name), { recursive: true });
+    });
+    tree.stop();
+    renameSync(tree.at('moving'), tree.at('z/deep/moved'));
+    writeFileSync(tree.at('z/deep/moved/page'), 'x');
+    tree.start();
+    // The root and what is in it.
+    compare(tree, 1);
+    tree.shortStep();
+    renameSync(tree.at('z/deep/moved'), tree.at('moving'));
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+    writeFileSync(tree.at('moving/below/new'), 'x');
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+  });
+
   describe.skipIf(reason !== undefined)(
     `on another file system below the root${reason === undefined ? '' : ` (${reason})`}`,
     () => {

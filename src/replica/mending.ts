@@ -1,0 +1,239 @@
+// What could not be done here and can be later (core/problem.ts, `isMendable`): a person has to mend it, and nobody tells when that has
+// happened. So what such a person changes is looked at now and then, without the source; where it is another than it was, the folder is
+// listed again, and what that listing brings is tried like anything else.
+
+import { type InodeId, Kind } from '../core/attributes.ts';
+import type { Batch } from '../core/change.ts';
+import type { ByteString } from '../core/name.ts';
+import { isSamePlace, type Place } from '../core/plan-operation.ts';
+import { fstat, Stat, statx } from '../kernel/sys.ts';
+import type { Failing as FailingMessage } from '../wire/messages.ts';
+import type { Directories } from './directories.ts';
+import { lookMs, lookShare, retryDelayMs, retryDelayMsMax } from './mending-pace.ts';
+import type { Records } from './records.ts';
+
+/** Of more than this not all is looked at: all is compared at the next contact. */
+const maxFailing = 10_000;
+/** Batches wait while folders are listed: so many of them at once. */
+const maxFoldersAtOnce = 64;
+/** Paths that are told; their number is always exact. */
+const maxPaths = 20;
+
+interface Failing {
+  readonly id: InodeId;
+  readonly places: readonly Place[];
+  readonly path: ByteString;
+  /** What those places were like. */
+  readonly signature: string;
+  readonly delayMs: number;
+  /** Not looked at before, in milliseconds of `performance.now()`. */
+  readonly notBefore: number;
+  /** The source has said something of it since. */
+  isTouched: boolean;
+  /** `tried`: listed again. `owed`: ... and its content is still to come. */
+  state: 'failing' | 'tried' | 'owed';
+}
+
+type Mendable = ReadonlyMap<InodeId, readonly Place[]>;
+
+export class Mending {
+  readonly #records: Records;
+  readonly #directories: Directories;
+  readonly #failing = new Map<InodeId, Failing>();
+  /** Of an earlier session: it is not known what has failed there. */
+  readonly #formerFolders = new Set<InodeId>();
+  #failedLast: ReadonlySet<InodeId> = new Set();
+  /** What only a comparison can make up for. */
+  #others = 0;
+  /** Former folders that have been asked for, while a listing of what has failed is under way. */
+  #round: readonly InodeId[] | undefined;
+  #hasEnded = false;
+  #lookAt = 0;
+  #toldCount = 0;
+  #mended = 0;
+  #mendedPaths: ByteString[] = [];
+  readonly #stat = new Stat();
+
+  constructor(records: Records, directories: Directories) {
+    this.#records = records;
+    this.#directories = directories;
+  }
+
+  /** Whether the inode could not be made here, or changed. */
+  isFailing(id: InodeId): boolean {
+    return this.#failing.has(id);
+  }
+
+  /** Goes on where an earlier session has ended. */
+  resume(folders: readonly InodeId[]): void {
+    for (const folder of folders) this.#formerFolders.add(folder);
+  }
+
+  /** Something has failed that can be mended, or has done so again. False: there is too much of it to see when all of it is. */
+  failed(mendable: Mendable): boolean {
+    let isSeen = true;
+    this.#failedLast = new Set(mendable.keys());
+    for (const [id, places] of mendable) {
+      const before = this.#failing.get(id);
+      if (places.length === 0 || (before === undefined && this.#failing.size >= maxFailing)) {
+        this.#others += 1;
+        isSeen = false;
+        continue;
+      }
+      const delayMs =
+        before === undefined
+          ? retryDelayMs
+          : before.state === 'failing'
+            ? before.delayMs
+            : Math.min(2 * before.delayMs, retryDelayMsMax);
+      const all = distinct([...(before?.places ?? []), ...places]);
+      const [first] = places;
+      this.#failing.set(id, {
+        id,
+        places: all,
+        path: first === undefined ? '' : this.#records.pathAt(first),
+        signature: this.#signature(all),
+        delayMs,
+        notBefore: performance.now() + delayMs,
+        isTouched: false,
+        state: 'failing',
+      });
+    }
+    return isSeen;
+  }
+
+  /** The same during a comparison, of what no listing would bring. */
+  failedForGood(): void {
+    this.#others += 1;
+  }
+
+  /** The source has said this: what it is about may have been done now, or is not to be done any more. */
+  told({ changes, dead }: Batch): void {
+    if (this.#failing.size === 0) return;
+    const removed = new Set<string>();
+    for (const id of dead) this.#touch(id);
+    for (const change of changes) {
+      if (change.type === 'removed') removed.add(keyOf(change));
+      else this.#touch(change.id);
+    }
+    if (removed.size === 0) return;
+    for (const { id, places } of this.#failing.values())
+      if (places.some((place) => removed.has(keyOf(place)))) this.#touch(id);
+  }
+
+  /**
+   * Folders to be listed again now; none most of the time. They are under way until `ended`.
+   * @param now milliseconds of `performance.now()`
+   */
+  due(now: number): InodeId[] {
+    if (this.#round !== undefined || now < this.#lookAt) return [];
+    if (this.#failing.size + this.#formerFolders.size === 0) return [];
+    // I7: what has been moved out of the root, or has something mounted over it, is not looked at.
+    this.#directories.closeAll();
+    const former = [...this.#formerFolders].slice(0, maxFoldersAtOnce);
+    const folders = new Set(former.filter((folder) => this.#isFolder(folder)));
+    let hasTried = false;
+    for (const one of this.#failing.values()) {
+      if (folders.size >= maxFoldersAtOnce) break;
+      if (one.state !== 'failing' || now < one.notBefore) continue;
+      const there = one.places.filter(({ parent }) => this.#isFolder(parent));
+      if (there.length > 0 && !one.isTouched && this.#signature(one.places) === one.signature) continue;
+      for (const { parent } of there) folders.add(parent);
+      one.state = 'tried';
+      one.isTouched = false;
+      hasTried = true;
+    }
+    this.#lookAt = Math.max(now + lookMs, now + (performance.now() - now) / lookShare);
+    if (folders.size === 0 && former.length === 0 && !hasTried) return [];
+    this.#round = former;
+    // Those that have gone at the source have nothing to be listed for.
+    if (folders.size === 0) this.ended();
+    return [...folders];
+  }
+
+  /** The folders that were due have been listed, and what that brought at once has been tried. */
+  ended(): void {
+    if (this.#round === undefined) return;
+    for (const folder of this.#round) this.#formerFolders.delete(folder);
+    this.#hasEnded = this.#round.length > 0;
+    this.#round = undefined;
+    for (const one of this.#failing.values()) if (one.state === 'tried') one.state = 'owed';
+  }
+
+  /** Whether `folders` has changed since the last time. To be called when nothing is being applied. */
+  settle(): boolean {
+    let hasChanged = this.#hasEnded;
+    this.#hasEnded = false;
+    for (const { id, state, path } of this.#failing.values()) {
+      if (state !== 'owed' || this.#records.pending.has(id)) continue;
+      this.#failing.delete(id);
+      this.#mended += 1;
+      if (this.#mendedPaths.length < maxPaths) this.#mendedPaths.push(path);
+      hasChanged = true;
+    }
+    return hasChanged;
+  }
+
+  /** To be remembered for a later session. */
+  get folders(): InodeId[] {
+    if (this.#failing.size + this.#formerFolders.size === 0) return [];
+    const folders = new Set(this.#formerFolders);
+    for (const { places } of this.#failing.values()) for (const { parent } of places) folders.add(parent);
+    return [...folders];
+  }
+
+  /** What the source has not been told yet; undefined: nothing. */
+  takeUntold(): FailingMessage | undefined {
+    const count = this.#failing.size + this.#others;
+    if (count === this.#toldCount && this.#mended === 0) return undefined;
+    const message: FailingMessage = {
+      type: 'failing',
+      count,
+      mended: this.#mended,
+      paths: this.#mendedPaths,
+    };
+    this.#toldCount = count;
+    this.#mended = 0;
+    this.#mendedPaths = [];
+    return message;
+  }
+
+  #touch(id: InodeId): void {
+    const one = this.#failing.get(id);
+    if (one !== undefined && !this.#failedLast.has(id)) one.isTouched = true;
+  }
+
+  #isFolder(id: InodeId): boolean {
+    return this.#records.store.inode(id)?.kind === Kind.directory;
+  }
+
+  /**
+   * All that somebody changes who mends one of these: what is there, whose it is, who may do what there. Not a folder's times, which other
+   * changes in it move as well.
+   */
+  #signature(places: readonly Place[]): string {
+    return places.map((place) => this.#signatureOf(place)).join();
+  }
+
+  #signatureOf({ parent, name }: Place): string {
+    const dirfd = this.#directories.get(parent);
+    const stat = this.#stat;
+    if (dirfd < 0 || fstat(dirfd, stat) < 0) return String(dirfd);
+    const folder = describe(stat);
+    const result = statx(dirfd, name, stat);
+    if (result < 0) return `${folder}/${result}`;
+    return `${folder}/${describe(stat)}${stat.isDirectory ? '' : `:${stat.ctimeS}:${stat.ctimeNs}`}`;
+  }
+}
+
+function describe({ dev, inoHigh, inoLow, mode, uid, gid, isLocked }: Stat): string {
+  return [dev, inoHigh, inoLow, mode, uid, gid, isLocked].join(':');
+}
+
+function keyOf({ parent, name }: Place): string {
+  return `${parent}/${name}`;
+}
+
+function distinct(places: readonly Place[]): Place[] {
+  return places.filter((place, at) => places.findIndex((other) => isSamePlace(place, other)) === at);
+}
