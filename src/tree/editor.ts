@@ -4,6 +4,7 @@
 import * as z from 'zod/mini';
 import { type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import { asName, type ByteString, type Name } from '../core/name.ts';
+import type { Place } from '../core/plan-operation.ts';
 import type { NewInode } from './attributes-of.ts';
 import { maxDepth } from './directories.ts';
 import { LostNames } from './lost-names.ts';
@@ -52,8 +53,12 @@ export class TreeEditor {
     this.#store = store;
   }
 
-  /** Orphans and loops that a killed predecessor left: to be called once at start. */
-  adoptOrphans(): void {
+  /**
+   * What a killed predecessor left between places: to be called once at start.
+   * @returns names of directories that have several: where they have been, and where they are
+   */
+  adoptOrphans(): Place[] {
+    const doubtful: Place[] = [];
     const ids = this.#store.meta(orphansKey, orphanList) ?? [];
     this.#orphansStored = ids.length > 0;
     for (const id of ids) {
@@ -67,8 +72,12 @@ export class TreeEditor {
         this.replace({ ...record, links: 0 });
         this.#orphans.add(id);
         if (record.kind === Kind.directory) this.#unplaced.add(id);
+      } else if (names.length > 1 && record.kind === Kind.directory) {
+        this.#unplaced.add(id);
+        doubtful.push(...names);
       }
     }
+    return doubtful;
   }
 
   /** How many names were told again although nobody looked at them: what was read of one before that is out of date. */
@@ -310,11 +319,15 @@ export class TreeEditor {
    */
   flush(mayBeAnywhere: boolean): void {
     for (const [id, draft] of this.#drafts) if (draft.record.links > 0) this.#write(id);
-    const between = [...this.#orphans, ...this.looped];
+    const between = [...this.#orphans, ...this.looped, ...this.#withSeveralNames()];
     if (between.length > 0) this.#store.setMeta(orphansKey, between);
     else if (this.#orphansStored) this.#store.removeMeta(orphansKey);
     this.#orphansStored = between.length > 0;
     this.#store.setBetween({ isSettled: !this.#orphansStored, isMoving: this.#isMoving(mayBeAnywhere) });
+  }
+
+  #withSeveralNames(): InodeId[] {
+    return [...this.#unplaced].filter((id) => (this.inode(id)?.links ?? 0) > 1);
   }
 
   #isMoving(mayBeAnywhere: boolean): boolean {

@@ -194,7 +194,8 @@ export class Recorder implements Disposable {
         this.#scanner.startFirstPass(rootId, baseSeq);
         return;
       }
-      this.#editor.adoptOrphans();
+      // Before the scan comes to them, who reads the records sees a directory in two places.
+      for (const { parent, name } of this.#editor.adoptOrphans()) this.#hints.add(parent, name, 0);
       this.#look.watchedUntil(this.#store.committedAt);
       this.#guarded = !trusted;
       this.rescan(rootId);
