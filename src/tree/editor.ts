@@ -206,7 +206,9 @@ export class TreeEditor {
       this.#store.putFurtherName(id, parent, name);
       this.replace({ ...record, links: record.links + 1 });
     }
-    const base = before === undefined ? this.#base : undefined;
+    // A directory that is known has moved: whoever was told of its old place is to hear of the new one.
+    const isNews = before !== undefined || record.kind === Kind.directory;
+    const base = isNews ? undefined : this.#base;
     this.#giveEntry({ parent, name, id, seq: base ?? this.#store.nextSeq() }, before);
   }
 

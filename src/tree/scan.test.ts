@@ -7,6 +7,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { whyNotMountable } from '../../test/contract/filesystems.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
 import { RecordedTree } from '../../test/support/tree/recorded-tree.ts';
+import type { Name } from '../core/name.ts';
 import type { KernelEvent } from '../kernel/event-source.ts';
 
 const reason = whyNotMountable('ext4');
@@ -38,6 +39,28 @@ describe.each(['fanotify', 'inotify'] as const)('a comparison, by %s', (monitor)
     while (tree.recorder.scanned.files < 3 + 600) tree.shortStep();
     for (let n = 0; n < 4; n++) tree.shortStep();
     tree.recorder.feed(events.filter(isOfMove));
+    tree.settle();
+    expect(tree.differences()).toEqual([]);
+  });
+
+  test('a folder that had been told of, and that the first scan finds at its next place, is told of again', () => {
+    using tree = new RecordedTree({ monitor, base: tempFolder('fam-tree', '/dev/shm') });
+    for (const name of ['a', 'z']) mkdirSync(tree.at(name));
+    for (let n = 0; n < 600; n++) writeFileSync(tree.at(`z/${n}`), '');
+    tree.start();
+    // The root, and what is in it.
+    compare(tree, 2);
+    for (let n = 0; n < 4 && tree.recordOf('a')?.listed !== true; n++) tree.shortStep();
+    mkdirSync(tree.at('a/new'));
+    hear(tree);
+    tree.shortStep();
+    const told = tree.store.head;
+    expect(tree.recordOf('a/new')).toBeDefined();
+    expect(tree.recordOf('z')?.listed).toBe(false);
+    // No event has told of it when the scan lists where it is.
+    renameSync(tree.at('a/new'), tree.at('z/moved'));
+    while (tree.recordOf('z/moved') === undefined) tree.shortStep();
+    expect(tree.store.entry(tree.idOf('z'), 'moved' as Name)?.seq).toBeGreaterThan(told);
     tree.settle();
     expect(tree.differences()).toEqual([]);
   });
