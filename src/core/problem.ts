@@ -12,6 +12,14 @@ export interface Problem {
   readonly code: string;
 }
 
+/** A person mends these (owner and mode, `chattr -i`, a mount point, something mounted over a folder): what could not be done then can be done later. */
+const mendable: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EBUSY', 'EXDEV']);
+
+/** @param code of a problem */
+export function isMendable(code: string): boolean {
+  return mendable.has(code);
+}
+
 /** For people, on one line. */
 export function sentenceOf({ path, action, code }: Problem): string {
   const shown = displayBytes(path);

@@ -18,6 +18,8 @@ import { nr } from './syscall-numbers.ts';
 /** STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID */
 const mask = 0x7ff | 0x800 | 0x1000;
 const STATX_BTIME = 0x800;
+const STATX_ATTR_IMMUTABLE = 0x10;
+const STATX_ATTR_APPEND = 0x20;
 const STATX_ATTR_MOUNT_ROOT = 0x2000;
 
 /** STATX_MNT_ID; STATX_MNT_ID_UNIQUE (Linux 6.8) in its place makes the kernel tell a number that is never given out again. */
@@ -63,6 +65,8 @@ export class Stat {
   mountId = 0;
   /** The directory that a file system is mounted on (the root of that mount). */
   isMountRoot = false;
+  /** Set by `chattr +i` or `+a`. */
+  isLocked = false;
 
   get isFile(): boolean {
     return this.type === S_IFREG;
@@ -118,6 +122,7 @@ function decode(out: Stat): void {
   out.dev = word(34) * two32 + word(35);
   out.mountId = unsigned64(36);
   out.isMountRoot = (word(2) & STATX_ATTR_MOUNT_ROOT) !== 0;
+  out.isLocked = (word(2) & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) !== 0;
 }
 
 /** Reads the attributes of a name, of a symlink itself unless `flags` say otherwise. 0 or negative errno. */

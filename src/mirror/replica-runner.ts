@@ -6,7 +6,7 @@ import type { Seq } from '../core/attributes.ts';
 import { FamError } from '../core/errors.ts';
 import { type ByteString, displayBytes } from '../core/name.ts';
 import { oneLine } from '../core/one-line.ts';
-import type { Problem } from '../core/problem.ts';
+import { isMendable, type Problem } from '../core/problem.ts';
 import type { Log } from '../runtime/log.ts';
 import type { SessionNumber } from '../source/reader-messages.ts';
 import type { ReaderThread, SessionEnd } from '../source/reader-thread.ts';
@@ -57,6 +57,9 @@ export class ReplicaRunner {
   #equalAt: number | undefined;
   #problems = 0;
   #failed = 0;
+  /** Of those, what somebody can mend; the replica says itself how much of that is left, once it has said so. */
+  #mendable = 0;
+  #failing: number | undefined;
   #lacks: readonly string[] = [];
   #lastError: FamError | undefined;
   #retryAt: number | undefined;
@@ -118,7 +121,7 @@ export class ReplicaRunner {
       files: progress?.files ?? 0,
       bytes: progress?.bytes ?? 0,
       problems: this.#problems,
-      failed: this.#failed,
+      failed: this.#failed + (this.#failing ?? this.#mendable),
       lacks: [...this.#lacks],
       lastError: this.#lastError?.message ?? null,
       retryInSeconds:
@@ -184,6 +187,8 @@ export class ReplicaRunner {
     this.#inSyncLogged = false;
     this.#problems = 0;
     this.#failed = 0;
+    this.#mendable = 0;
+    this.#failing = undefined;
     let failure: FamError | undefined;
     const { how, error } = await new Promise<SessionEnd>((resolve) => {
       const session = this.#options.session();
@@ -209,6 +214,7 @@ export class ReplicaRunner {
         this.#unmet = 0;
         this.#progress = undefined;
         this.#lacks = event.lacks;
+        this.#failing = event.failing;
         this.#state = event.mode === 'resume' ? 'live' : 'comparing';
         this.#target = undefined;
         this.#firstSync = event.mode === 'reconcile' ? { startedAt: performance.now() } : undefined;
@@ -229,7 +235,8 @@ export class ReplicaRunner {
       case 'problems':
         for (const problem of event.problems) {
           this.#problems += 1;
-          if (isFailure(problem) && !this.#comesAgain(problem)) this.#failed += 1;
+          if (isMendable(problem.code)) this.#mendable += 1;
+          else if (isFailure(problem) && !this.#comesAgain(problem)) this.#failed += 1;
           if (this.#problems <= problemLines) logProblem(this.#log, problem);
         }
         return undefined;
@@ -248,6 +255,18 @@ export class ReplicaRunner {
         this.#log.warn(
           { event: 'kept', count, paths, trash },
           `${count} names that fam had not put there, or that were changed since, gave way (${firstOf(paths, count)}): kept in ${trash}`,
+        );
+        return undefined;
+      }
+      case 'failing': {
+        const { count, mended } = event.failing;
+        const paths = event.failing.paths.map(displayBytes);
+        this.#failing = count;
+        this.#options.onProgress();
+        if (mended === 0) return undefined;
+        this.#log.info(
+          { event: 'mended', mended, paths, failing: count },
+          `${mended} names that had failed are as they should be (${firstOf(paths, mended)})`,
         );
         return undefined;
       }

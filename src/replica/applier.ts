@@ -4,12 +4,12 @@
 //   builder.ts       inodes with their content          placer.ts    names, and what is in their way (I6)
 //   whereabouts.ts   where everything is by now         failures.ts  what went wrong, and what is recorded then
 
-import { type Attributes, type InodeId, Kind, type Seq } from '../core/attributes.ts';
+import { type Attributes, type InodeId, Kind, rootId, type Seq } from '../core/attributes.ts';
 import type { Batch, Content } from '../core/change.ts';
 import type { ByteString } from '../core/name.ts';
 import { planBatch } from '../core/plan.ts';
 import type { Operation, Plan, Slot } from '../core/plan-operation.ts';
-import type { Problem } from '../core/problem.ts';
+import { isMendable, type Problem } from '../core/problem.ts';
 import { errnoName } from '../kernel/sys.ts';
 import type { LocalIdentity } from '../tree/records.ts';
 import type { ApplyingMark } from './applying-mark.ts';
@@ -18,11 +18,12 @@ import { Capabilities } from './capabilities.ts';
 import type { Directories } from './directories.ts';
 import { Failures } from './failures.ts';
 import { latestAfter } from './familiar.ts';
-import { isMendable, throwIfFatal } from './fatal-error.ts';
+import { throwIfFatal } from './fatal-error.ts';
 import type { Home } from './home.ts';
 import { Limbo } from './limbo.ts';
 import { identityOf } from './local-identity.ts';
 import { Maker } from './maker.ts';
+import { Mending } from './mending.ts';
 import { Operations } from './operations.ts';
 import { Placer } from './placer.ts';
 import { nowhere, type Records, type ReplicaMemory } from './records.ts';
@@ -61,6 +62,7 @@ export class Applier {
   readonly directories: Directories;
   readonly limbo: Limbo;
   readonly placer: Placer;
+  readonly mending: Mending;
   readonly #mark: ApplyingMark;
   readonly #problem: (problem: Problem) => void;
   readonly #step: Step;
@@ -93,6 +95,7 @@ export class Applier {
     this.#failures = failures;
     this.#builder = builder;
     this.placer = placer;
+    this.mending = new Mending(records, where.directories);
     this.#operations = new Operations({
       home,
       records,
@@ -131,14 +134,16 @@ export class Applier {
     this.#mark.set(plan.operations);
     for (const operation of plan.operations) this.#perform(operation, batch);
     const settled = this.#failures.isEmpty ? plan : this.#failures.settle(plan);
-    const isLacking = plan.unresolved.length > 0 || this.#failures.isLacking;
+    const { mendable } = this.#failures;
+    const isSeen = this.mending.failed(mendable);
+    const isLacking = this.#isUnexplained(plan, settled) || this.#failures.isLacking;
     const next = {
       ...memory,
       cursor: batch.to,
       deferred: plan.deferred,
       nameless: plan.nameless,
       lackingSince: isLacking ? batch.to : memory.lackingSince,
-      hasFailed: memory.hasFailed || this.#failures.isMendable,
+      ...this.mending.memoryAfter(memory.hasFailed || !isSeen),
       latest: latestAfter(memory, plan),
     };
     this.#step('before-commit');
@@ -166,7 +171,9 @@ export class Applier {
     this.streams.discardExcept(pending);
     // RACE: killed in here, the records know what is no longer in limbo.
     this.#mark.set([]);
-    this.limbo.empty(pending);
+    // What could not be given its name waits there for it: the source believes that it is here, and would not send it again as a whole.
+    if (!this.mending.isResuming)
+      this.limbo.empty({ has: (id) => pending.has(id) || this.mending.isFailing(id) });
     this.#step('limbo-emptied');
     this.trash.removeLinks(this.records);
     this.#mark.clear();
@@ -179,7 +186,7 @@ export class Applier {
 
   #perform(operation: Operation, batch: Batch): void {
     if (operation.type !== 'build' && this.#failures.has(operation.id)) {
-      this.#failures.break(operation);
+      this.#failures.break(operation, 0);
       return;
     }
     const result = this.#operations.perform(operation);
@@ -188,11 +195,25 @@ export class Applier {
       return;
     }
     this.throwIfFatal(result);
-    this.#failures.break(operation);
+    this.#failures.break(operation, result);
     const code = errnoName(result);
-    // A folder's time is no loss, and where it is somebody else's folder it fails each time that anything in it changes.
-    if (isMendable(code) && operation.type !== 'setTimes') this.#failures.isMendable = true;
+    // The root's time is no loss, and where it is somebody else's folder it fails each time that anything in it changes.
+    const isTimeOfRoot = operation.type === 'setTimes' && operation.id === rootId;
+    if (isMendable(code) && !isTimeOfRoot) this.#failures.canBeMended(operation);
     this.#problem({ path: this.#pathOf(operation, batch), action: actions[operation.type], code });
+  }
+
+  /** There are entries that cannot be made, and it is not because of what has failed here. */
+  #isUnexplained({ unresolved }: Plan, { inodes }: Pick<Plan, 'inodes'>): boolean {
+    let isUnexplained = false;
+    for (const { id, parent, name } of unresolved) {
+      const folder = inodes.has(parent) ? inodes.get(parent) : this.records.inode(parent);
+      if (folder === undefined || folder === null) {
+        // A folder that could not be made is listed with all that is in it when it can be.
+        isUnexplained ||= !this.mending.isFailing(parent);
+      } else if (!this.mending.waits(id, { parent, name })) isUnexplained = true;
+    }
+    return isUnexplained;
   }
 
   #pathOf(operation: Operation, { changes }: Batch): ByteString {

@@ -12,6 +12,7 @@ import {
 } from '../core/plan-operation.ts';
 import { ENOENT, Stat, statx, unlinkat } from '../kernel/sys.ts';
 import type { Home } from './home.ts';
+import { isSameIdentity } from './local-identity.ts';
 import type { Records } from './records.ts';
 import { stagedName, type Whereabouts } from './whereabouts.ts';
 
@@ -24,8 +25,10 @@ export class Failures {
   readonly #lost = new Set<InodeId>();
   readonly #goneFolders: InodeId[] = [];
   readonly #stat = new Stat();
-  /** One of them can be done later. */
-  isMendable = false;
+  /** Why, as -errno. */
+  readonly #errnos = new Map<InodeId, number>();
+  /** What can be done later, and where it was to happen. */
+  readonly #mendable = new Map<InodeId, Place[]>();
   /** What is no file and was to stay is not here any more: nobody but the source knows what it was. Known when `settle` has looked. */
   isLacking = false;
 
@@ -37,10 +40,16 @@ export class Failures {
 
   begin(): void {
     this.#broken.clear();
+    this.#errnos.clear();
     this.#lost.clear();
     this.#goneFolders.length = 0;
-    this.isMendable = false;
+    this.#mendable.clear();
     this.isLacking = false;
+  }
+
+  /** What somebody can mend (core/problem.ts), with the places where that will show. Known when `settle` has looked. */
+  get mendable(): ReadonlyMap<InodeId, readonly Place[]> {
+    return this.#mendable;
   }
 
   /** Files whose content has to come again. */
@@ -76,19 +85,35 @@ export class Failures {
     return -ENOENT;
   }
 
-  /** An operation was not carried out: what is at its places is looked at in the end. */
-  break(operation: Operation): void {
-    const places: Place[] = [];
-    const add = (slot: Slot): void => {
-      if (slot.at === 'name') places.push({ parent: slot.parent, name: slot.name });
-    };
-    const ids = [operation.id];
-    if ('to' in operation) add(operation.to);
-    if ('from' in operation) add(operation.from);
-    if ('at' in operation) add(operation.at);
-    if (operation.type === 'rename' && operation.over !== 0) ids.push(operation.over);
-    if (operation.type === 'exchange') ids.push(operation.other);
-    for (const id of ids) this.#broken.set(id, [...(this.#broken.get(id) ?? []), ...places]);
+  /**
+   * An operation was not carried out: what is at its places is looked at in the end.
+   * @param errno why; 0: because another one of the same inode was not
+   */
+  break(operation: Operation, errno: number): void {
+    const places = placesOf(operation);
+    if (errno < 0) this.#errnos.set(operation.id, errno);
+    else if (this.#mendable.has(operation.id)) this.canBeMended(operation);
+    for (const id of inodesOf(operation)) this.#broken.set(id, [...(this.#broken.get(id) ?? []), ...places]);
+  }
+
+  /** Why something is still in the folder that was to leave it, as -errno; 0: nothing is. */
+  errnoIn(folder: InodeId): number {
+    for (const [id, places] of this.#broken)
+      if (places.some(({ parent }) => parent === folder)) return this.#errnos.get(id) ?? 0;
+    return 0;
+  }
+
+  /** It can be carried out when somebody has been there, and with it what was to follow for the same inodes. */
+  canBeMended(operation: Operation): void {
+    const places = placesOf(operation);
+    for (const id of inodesOf(operation)) {
+      // What is made in staging for the names that it has.
+      this.#canBeMended(id, places.length > 0 ? places : (this.#records.inode(id)?.names ?? []));
+    }
+  }
+
+  #canBeMended(id: InodeId, places: readonly Place[]): void {
+    this.#mendable.set(id, [...(this.#mendable.get(id) ?? []), ...places]);
   }
 
   /** After failures: the records of the inodes concerned follow what is really there. */
@@ -108,17 +133,25 @@ export class Failures {
       if (id === rootId) continue;
       const recorded = this.#records.inode(id);
       const planned = plan.inodes.get(id) ?? undefined;
-      // What was planned holds only for what was made.
-      const known = this.#where.notedIdentity(id) === undefined ? recorded : (planned ?? recorded);
-      const names: Place[] = [];
-      for (const place of distinct([...places, ...(planned?.names ?? []), ...(recorded?.names ?? [])])) {
-        if (this.#isAt(id, place, recorded)) names.push(place);
-        else if (occupant(place) === id) setEntry(place, 0);
-      }
+      const all = [...distinct([...places, ...(planned?.names ?? []), ...(recorded?.names ?? [])])];
+      const there = all.filter((place) => this.#isAt(id, place));
       this.#discardStaged(id);
       const isInLimbo = this.#where.isThere({ dirfd: this.#home.limboFd, name: String(id) }, id);
-      if (known !== undefined && (names.length > 0 || isInLimbo)) inodes.set(id, { ...known, names });
-      else {
+      const isHere = there.length > 0 || isInLimbo;
+      const stillThere = all.filter(
+        (place) => !there.includes(place) && this.#isStillAt(id, place, recorded, isHere),
+      );
+      const names = [...there, ...stillThere];
+      for (const place of all) if (!names.includes(place) && occupant(place) === id) setEntry(place, 0);
+      // What was planned holds only for what was made.
+      const known = this.#where.notedIdentity(id) === undefined ? recorded : (planned ?? recorded);
+      if (known !== undefined && isHere) inodes.set(id, { ...known, names });
+      else if (recorded !== undefined && names.length > 0) {
+        // What was made in its place has gone with the staging folder. It comes again when the folder is listed.
+        this.#where.forgetIdentity(id);
+        this.#lost.delete(id);
+        inodes.set(id, { ...recorded, names });
+      } else {
         const wasToStay = recorded !== undefined && inodes.get(id) !== null;
         inodes.set(id, null);
         if (wasToStay && recorded.attributes.kind === Kind.file) this.lose(id);
@@ -131,15 +164,26 @@ export class Failures {
     return { inodes, entries };
   }
 
-  /** The inode is there as far as anybody can see. */
-  #isAt(id: InodeId, place: Place, recorded: PlannedInode | undefined): boolean {
+  #isAt(id: InodeId, place: Place): boolean {
     const at = this.#where.locate({ at: 'name', ...place });
-    if (typeof at !== 'number' && this.#where.isThere(at, id)) return true;
-    const wasThere = recorded?.names.some((one) => isSamePlace(one, place)) === true;
-    if (!wasThere || !this.#isCovered(id, place)) return false;
-    // Nobody tells when it can be seen again.
-    this.isMendable = true;
-    return true;
+    return typeof at !== 'number' && this.#where.isThere(at, id);
+  }
+
+  /**
+   * What the records say of the place still holds: new content was made and could not take it, or it is hidden.
+   * @param hasOtherPlace only what is hidden counts then: the other one is what was planned
+   */
+  #isStillAt(id: InodeId, place: Place, recorded: PlannedInode | undefined, hasOtherPlace: boolean): boolean {
+    if (recorded?.names.some((one) => isSamePlace(one, place)) !== true) return false;
+    if (this.isCovered(id, place)) {
+      // Nobody tells when it can be seen again.
+      this.#canBeMended(id, [place]);
+      return true;
+    }
+    const record = this.#records.store.inode(id);
+    const at = this.#where.locate({ at: 'name', ...place });
+    if (hasOtherPlace || record === undefined || typeof at === 'number') return false;
+    return statx(at.dirfd, at.name, this.#stat) === 0 && isSameIdentity(record, this.#stat);
   }
 
   /** Whoever moved the folder may have moved one above it: then that one is gone, with all that is in it. */
@@ -156,7 +200,7 @@ export class Failures {
   }
 
   /** Somebody has mounted something over the folder that is recorded at the place, or over one above it: it is there, below that. */
-  #isCovered(id: InodeId, place: Place): boolean {
+  isCovered(id: InodeId, place: Place): boolean {
     let at = id;
     for (let slot: Slot | undefined = { at: 'name', ...place }; slot?.at === 'name'; ) {
       const found = this.#where.locate(slot);
@@ -179,6 +223,25 @@ export class Failures {
     const staged = { dirfd: this.#home.stagingFd, name: stagedName(id) };
     if (this.#where.isThere(staged, id)) unlinkat(staged.dirfd, staged.name);
   }
+}
+
+/** Inodes whose names an operation changes. */
+function inodesOf(operation: Operation): InodeId[] {
+  const { id } = operation;
+  if (operation.type === 'rename' && operation.over !== 0) return [id, operation.over];
+  return operation.type === 'exchange' ? [id, operation.other] : [id];
+}
+
+/** Names in the tree that an operation takes or gives. */
+function placesOf(operation: Operation): Place[] {
+  const places: Place[] = [];
+  const add = (slot: Slot): void => {
+    if (slot.at === 'name') places.push({ parent: slot.parent, name: slot.name });
+  };
+  if ('to' in operation) add(operation.to);
+  if ('from' in operation) add(operation.from);
+  if ('at' in operation) add(operation.at);
+  return places;
 }
 
 function distinct(places: readonly Place[]): Iterable<Place> {

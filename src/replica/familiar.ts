@@ -48,8 +48,10 @@ function* topOf(store: TreeStore): Generator<Expected> {
 function* latestOf({ store, pending }: Records, { latest }: ReplicaMemory): Generator<Expected> {
   for (const id of latest) {
     const record = pending.has(id) ? undefined : store.inode(id);
-    if (record === undefined || record.links === 0) continue;
-    yield { path: store.pathOf(id) ?? '', record, size: record.size };
+    // What waits in limbo has no path.
+    const path = store.pathOf(id);
+    if (record === undefined || path === undefined) continue;
+    yield { path, record, size: record.size };
   }
 }
 

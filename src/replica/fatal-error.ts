@@ -1,18 +1,9 @@
 // What an error means for more than its path. Those that no other path would escape end the session, and the batch is applied again later.
 
 import { FamError } from '../core/errors.ts';
-import { EACCES, EBUSY, EDQUOT, EIO, EMFILE, ENOSPC, EPERM, EROFS, EXDEV, errnoName } from '../kernel/sys.ts';
+import { EDQUOT, EIO, EMFILE, ENOSPC, EROFS, errnoName } from '../kernel/sys.ts';
 
 const fatal: ReadonlySet<number> = new Set([ENOSPC, EDQUOT, EROFS, EIO, EMFILE]);
-
-/** A person mends these (owner and mode, `chattr -i`, a mount point, something mounted over a folder): what could not be done then can be done later, and nothing tells of it. */
-const mendable: ReadonlySet<number> = new Set([EACCES, EPERM, EBUSY, EXDEV]);
-const mendableCodes: ReadonlySet<string> = new Set([...mendable].map(errnoName));
-
-/** @param code of a problem: the name of an errno, or one of ours */
-export function isMendable(code: string): boolean {
-  return mendableCodes.has(code);
-}
 
 /**
  * @param result what a system call on the tree at `root` returned: -errno

@@ -8,6 +8,8 @@ import type { ByteString } from '../core/name.ts';
 import {
   AT_REMOVEDIR,
   close,
+  EEXIST,
+  ENOTEMPTY,
   getdents,
   O_DIRECTORY,
   O_NOFOLLOW,
@@ -97,17 +99,24 @@ export class FormerInodes {
     return stat.isFile && size === stat.size && mtimeS === stat.mtimeS && mtimeNs === stat.mtimeNs;
   }
 
-  /** Removes what is at the name as far as it was fam's; true when nothing is left there. */
-  remove(dirfd: number, name: ByteString): boolean {
-    if (statx(dirfd, name, this.#stat) < 0 || !this.has(this.#stat)) return false;
+  /**
+   * Removes what is at the name as far as it was fam's.
+   * @returns 0: nothing is left there; undefined: something that is not fam's is; -errno: what is fam's cannot be removed
+   */
+  remove(dirfd: number, name: ByteString): number | undefined {
+    if (statx(dirfd, name, this.#stat) < 0 || !this.has(this.#stat)) return undefined;
     // RACE: as in Placer.place: a local user's file could take the name in between.
-    if (!this.#stat.isDirectory) return unlinkat(dirfd, name) === 0;
+    if (!this.#stat.isDirectory) return unlinkat(dirfd, name);
     const fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    if (fd < 0) return false;
+    if (fd < 0) return fd;
     const entries = getdents(fd);
-    for (const entry of typeof entries === 'number' ? [] : entries) this.remove(fd, entry.name);
+    let inside = 0;
+    for (const entry of typeof entries === 'number' ? [] : entries)
+      inside ||= this.remove(fd, entry.name) ?? 0;
     close(fd);
-    return unlinkat(dirfd, name, AT_REMOVEDIR) === 0;
+    const result = unlinkat(dirfd, name, AT_REMOVEDIR);
+    if (result !== -ENOTEMPTY && result !== -EEXIST) return result;
+    return inside < 0 ? inside : undefined;
   }
 }
 

@@ -15,6 +15,7 @@ import {
   ENOTDIR,
   ENOTEMPTY,
   EPERM,
+  EXDEV,
   linkat,
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
@@ -228,7 +229,8 @@ export class Operations {
   #unlink(operation: Extract<Operation, { type: 'unlink' }>): number {
     const at = this.#where.locate(operation.at);
     if (typeof at === 'number') return at;
-    const result = this.#placer.remove(at, operation.id, () => this.#where.pathOf(operation.at));
+    let result = this.#placer.remove(at, operation.id, () => this.#where.pathOf(operation.at));
+    if (result === -ENOENT) result = this.#absent(operation.id, operation.at);
     if (result === 0) this.#left(operation.id, operation.at);
     return result;
   }
@@ -238,11 +240,14 @@ export class Operations {
     if (typeof at === 'number') return at;
     this.#where.directories.forget(operation.id);
     let result = unlinkat(at.dirfd, at.name, AT_REMOVEDIR);
-    if (result === -ENOENT) result = 0;
+    if (result === -ENOENT) result = this.#absent(operation.id, operation.at);
     // It was never made: it was gone before first contact came to list it, and somebody's file kept its place.
     if (result === -ENOTDIR)
       result = this.#placer.remove(at, operation.id, () => this.#where.pathOf(operation.at));
     if (result === -ENOTEMPTY || result === -EEXIST) {
+      // What could not be removed from it is fam's, and stays until it can be.
+      const errno = this.#failures.errnoIn(operation.id);
+      if (errno < 0) return errno;
       result = this.#trash.keep(
         at.dirfd,
         at.name,
@@ -252,6 +257,11 @@ export class Operations {
     }
     if (result === 0) this.#left(operation.id, operation.at);
     return result;
+  }
+
+  /** What is to be removed is not there, which is all that is wanted, unless it is there below a mount. */
+  #absent(id: InodeId, at: Slot): number {
+    return at.at === 'name' && this.#failures.isCovered(id, at) ? -EXDEV : 0;
   }
 
   /** Sets a directory's modification time. 0 or -errno. */

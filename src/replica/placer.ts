@@ -130,10 +130,10 @@ export class Placer {
     );
   }
 
-  /** Removes a name of a file that is recorded there; anything else that is there is kept. 0 or -errno. */
+  /** Removes a name of a file that is recorded there; anything else that is there is kept. 0 or -errno, which may be that nothing is there. */
   remove(at: Located, id: InodeId, path: () => ByteString): number {
     const found = statx(at.dirfd, at.name, this.#stat);
-    if (found === -ENOENT) return 0;
+    if (found === -ENOENT) return found;
     // RACE: as in `place`.
     if (found === 0 && this.#where.isStatOf(id, this.#stat)) return unlinkat(at.dirfd, at.name);
     return this.#trash.keep(at.dirfd, at.name, path(), notOurs);

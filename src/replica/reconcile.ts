@@ -79,7 +79,14 @@ export interface ReconcileOptions {
   readonly wasMain: boolean;
   /** What is found at names whose content, or folder, is still to come. */
   readonly inTheWay: InTheWay;
-  readonly problem: (problem: Problem) => void;
+  /** @param failed what a later listing of that place's folder brings again; undefined: none does */
+  readonly problem: (problem: Problem, failed?: FailedPlace) => void;
+}
+
+/** An inode that could not be made as it is to be, and where. The records say what is there. */
+export interface FailedPlace {
+  readonly id: InodeId;
+  readonly place: Place;
 }
 
 export class Reconcile {
@@ -265,12 +272,21 @@ export class Reconcile {
         const to = { dirfd: parent, name: record.name };
         const from = { dirfd: home.limboFd, name: String(open.id) };
         const placed = this.#applier.placer.place(from, to, 0, () => records.pathOf(open.id));
-        if (placed < 0) this.#failed(open.id, 'put in place', placed);
+        if (placed < 0) this.#notPlaced(open.id, record, placed);
         else this.#applier.setPlace(open.id, undefined);
         this.#touched.add(record.parent);
       }
     }
     this.#closeOpen();
+  }
+
+  /** Until a listing brings it again it waits in limbo, and goes with it. */
+  #notPlaced(id: InodeId, { parent, name }: InodeRecord, errno: number): void {
+    this.#applier.throwIfFatal(errno);
+    const place = { parent, name: asName(name) };
+    if (place.name === undefined) return;
+    this.#applier.records.takeName({ parent, name: place.name }, true);
+    this.#problemAt(id, { parent, name: place.name }, 'put in place', errno);
   }
 
   #closeOpen(): void {
@@ -282,8 +298,13 @@ export class Reconcile {
   #extra(open: OpenDirectory, name: Name, wasRemoved: boolean): void {
     const { records, trash } = this.#applier;
     const path = records.pathAt({ parent: open.id, name });
-    if (this.#applier.placer.former?.remove(open.fd, name) === true) {
+    const removed = this.#applier.placer.former?.remove(open.fd, name);
+    if (removed === 0) {
       this.#touched.add(open.id);
+      return;
+    }
+    if (removed !== undefined) {
+      this.#options.problem({ path, action: 'remove', code: errnoName(removed) });
       return;
     }
     // A folder in here is another mirror's replica, and beside it is what that one's agent works with, its trash included.
@@ -397,7 +418,13 @@ export class Reconcile {
       Object.assign(maker.stat, stat);
       const changed = maker.change(open.fd, place.name, attributes, !isDirectory);
       if (changed === -EEXIST) return false;
-      if (changed < 0) this.#problemAt(place, 'set attributes', changed);
+      if (changed < 0) {
+        const isSeen = statx(open.fd, place.name, stat) === 0;
+        const seen = isSeen ? observed(attributes.kind, stat, attributes.target) : attributes;
+        this.#record(id, seen, entry.contentSeq, identityOf(stat), [place]);
+        this.#problemAt(id, place, 'set attributes', changed);
+        return true;
+      }
     }
     this.#record(id, attributes, entry.contentSeq, identityOf(stat), [place]);
     if (isDirectory && (stat.mtimeS !== attributes.mtimeS || stat.mtimeNs !== attributes.mtimeNs)) {
@@ -420,7 +447,7 @@ export class Reconcile {
         ? this.#linkOver({ dirfd: from, name: first.name }, id, open.fd, place)
         : linkat(from, first.name, open.fd, place.name);
       if (result < 0) {
-        this.#problemAt(place, 'link', result);
+        this.#problemAt(id, place, 'link', result);
         return;
       }
       this.#touched.add(place.parent);
@@ -444,7 +471,7 @@ export class Reconcile {
     const isHere = open?.id === first.parent && open.isHidden;
     const dirfd = isHere ? open.fd : directories.get(first.parent);
     if (dirfd < 0) {
-      this.#problemAt(first, 'create', dirfd);
+      this.#problemAt(id, first, 'create', dirfd);
       return;
     }
     let result: number;
@@ -459,7 +486,7 @@ export class Reconcile {
       if (result === -EEXIST) {
         // Left by an agent that was killed: half-made, or a local user's that gave way.
         const kept = trash.keep(staged.dirfd, staged.name, this.#applier.records.pathAt(first), afterKill);
-        if (kept < 0) this.#problemAt(first, 'move to trash', kept);
+        if (kept < 0) this.#problemAt(id, first, 'move to trash', kept);
         result = this.#applier.make(id, attributes, contentSeq, content, staged);
       }
       if (result === 0) {
@@ -469,7 +496,7 @@ export class Reconcile {
     }
     if (result < 0) {
       this.#applier.throwIfFatal(result);
-      this.#problemAt(first, 'create', result);
+      this.#problemAt(id, first, 'create', result);
       return;
     }
     const identity = this.#applier.identityOfMade();
@@ -478,7 +505,7 @@ export class Reconcile {
     for (const place of others) {
       const to = directories.get(place.parent);
       const linked = to < 0 ? to : this.#linkOver({ dirfd, name: first.name }, id, to, place);
-      if (linked < 0) this.#problemAt(place, 'link', linked);
+      if (linked < 0) this.#problemAt(id, place, 'link', linked);
       else placed.push(place);
       this.#touched.add(place.parent);
     }
@@ -538,8 +565,9 @@ export class Reconcile {
     };
   }
 
-  #problemAt(place: Place, action: string, errno: number): void {
-    this.#options.problem({ path: this.#applier.records.pathAt(place), action, code: errnoName(errno) });
+  #problemAt(id: InodeId, place: Place, action: string, errno: number): void {
+    const path = this.#applier.records.pathAt(place);
+    this.#options.problem({ path, action, code: errnoName(errno) }, { id, place });
   }
 
   #failed(id: InodeId, action: string, errno: number): void {

@@ -39,7 +39,9 @@ export interface ReplicaMemory {
    * nothing.
    */
   readonly lackingSince: Seq;
-  /** Something could not be made, changed or removed here that can be later (`isMendable`): all is compared at the next contact. */
+  /** Folders in which something could not be made, changed or removed that can be later (`isMendable`): they are listed again at the next contact. */
+  readonly failedIn: readonly InodeId[];
+  /** The same happened where no listing tells of it, or in too many folders: all is compared at the next contact. */
   readonly hasFailed: boolean;
   /** Files that batches have brought last, the last one last (`isFamiliar`). */
   readonly latest: readonly InodeId[];
@@ -68,6 +70,7 @@ const memorySchema = z.object({
   deferred: z.array(z.object({ parent: seq, name: nameSchema, id: seq })),
   nameless: z._default(z.array(seq), []),
   lackingSince: z._default(seq, 0),
+  failedIn: z._default(z.array(seq), []),
   hasFailed: z._default(z.boolean(), false),
   latest: z._default(z.array(seq), []),
   rules: z.optional(z.string()),

@@ -7,7 +7,7 @@ import type { Batch, Change } from '../core/change.ts';
 import { FamError } from '../core/errors.ts';
 import { type ByteString, bytesOfText } from '../core/name.ts';
 import type { Place } from '../core/plan-operation.ts';
-import type { Problem } from '../core/problem.ts';
+import { isMendable, type Problem } from '../core/problem.ts';
 import type { Succession } from '../core/succession.ts';
 import { check, ESTALE, Stat, statx, syncfs } from '../kernel/sys.ts';
 import { overlapsHere } from '../tree/host-place.ts';
@@ -30,14 +30,14 @@ import { ApplyingMark } from './applying-mark.ts';
 import { AttributeRules } from './attribute-rules.ts';
 import { Bases } from './bases.ts';
 import { isFamiliar } from './familiar.ts';
-import { fatalError, isFull, isMendable } from './fatal-error.ts';
+import { fatalError, isFull } from './fatal-error.ts';
 import { FormerInodes } from './former-inodes.ts';
 import { type Home, isEmptyRoot } from './home.ts';
 import { InTheWay } from './in-the-way.ts';
 import { KnownContents } from './known-contents.ts';
 import { isSameIdentity } from './local-identity.ts';
 import { noteMount } from './mount-note.ts';
-import { Reconcile } from './reconcile.ts';
+import { type FailedPlace, Reconcile } from './reconcile.ts';
 import { Records, type ReplicaMemory } from './records.ts';
 import { recover } from './recover.ts';
 import { Relisting } from './relisting.ts';
@@ -97,12 +97,16 @@ export class ReplicaSession {
   #isSyncDue = false;
   #isAckDue = false;
   #isTidyDue = false;
+  /** Nothing has been applied since it was said that this is all. */
+  #isComplete = false;
   /** What fam had left here before a first contact is still on file. */
   #isFormerKept = true;
   #tellReconciled = false;
   #hasComparisonFailed = false;
   /** Directories that are to be listed, and whose listing has not begun: the end of what began before is not the end of that. */
   readonly #awaited = new Set<InodeId>();
+  /** The source was asked to list something, and the end of that has not come. */
+  #isListing = false;
   #full: { readonly error: FamError; readonly endsAt: number } | undefined;
 
   constructor(home: Home, store: TreeStore, options: SessionOptions) {
@@ -241,10 +245,14 @@ export class ReplicaSession {
       this.#options.sync(this.#memory?.cursor ?? 0);
     }
     if (this.#isAckDue) this.#ack();
-    if (isIdle && this.#isTidyDue) {
+    if (!isIdle) return;
+    this.#mend();
+    if (this.#isTidyDue) {
       this.#isTidyDue = false;
       this.#applier.tidy();
     }
+    // A file system that is mounted in here can be unmounted.
+    this.#applier.directories.closeAll();
   }
 
   /** What `sync` was asked for has been done. */
@@ -273,7 +281,7 @@ export class ReplicaSession {
     if (this.#succession?.isMain === true) return null;
     // I8: whoever was killed before it had what it lacked is behind no cursor.
     if (memory.lackingSince > 0) return null;
-    // Of what could not be done here no later batch speaks: somebody may have mended it, and who asks is told of it again.
+    // Of what could not be done here no later batch speaks: somebody may have mended it. Most of it is listed again (`failedIn`).
     if (memory.hasFailed) return null;
     const { sourceId, epoch, cursor, rules } = memory;
     // A hello has to fit into a frame.
@@ -282,7 +290,15 @@ export class ReplicaSession {
       const staged = this.#applier.streams.received(id);
       return { id, contentSeq: staged?.contentSeq ?? 0, received: staged?.received ?? 0 };
     });
-    return { sourceId, epoch, cursor, pending, ...(rules === undefined ? {} : { rules }) };
+    const failing = memory.failedIn.length;
+    return {
+      sourceId,
+      epoch,
+      cursor,
+      pending,
+      ...(rules === undefined ? {} : { rules }),
+      ...(failing === 0 ? {} : { failing }),
+    };
   }
 
   #meet(welcome: Welcome): void {
@@ -313,6 +329,8 @@ export class ReplicaSession {
       }
       const sourceRoot = this.#sourceRootAfter(memory);
       if (sourceRoot !== memory.sourceRoot) this.#remember({ ...memory, sourceRoot });
+      this.#applier.mending.resume(memory.failedIn);
+      if (welcome.takesAgain !== true && memory.failedIn.length > 0) this.#ask([], [rootId]);
       return;
     }
     const isSameSource = memory?.sourceId === welcome.sourceId;
@@ -332,8 +350,8 @@ export class ReplicaSession {
       isOtherRoot: sourceRoot !== undefined && rootNow !== undefined && sourceRoot !== rootNow,
       wasMain: this.#succession?.wasMain === true,
       inTheWay: this.#inTheWay,
-      problem: (problem) => {
-        if (isMendable(problem.code)) this.#hasComparisonFailed = true;
+      problem: (problem, failed) => {
+        if (isMendable(problem.code)) this.#failedComparing(failed);
         this.#problem(problem);
       },
     });
@@ -349,6 +367,7 @@ export class ReplicaSession {
         deferred: [],
         nameless: [],
         lackingSince: 0,
+        failedIn: [],
         hasFailed: false,
         latest: [],
         rules: rulesKey(welcome.attributeRules),
@@ -395,6 +414,8 @@ export class ReplicaSession {
     if (this.#reconcile === undefined) {
       // The end of a listing that was asked for; one that began too early for the last question is followed by another.
       const memory = this.#known();
+      this.#applier.mending.ended();
+      this.#isListing = this.#awaited.size > 0;
       if (seq >= memory.lackingSince && this.#awaited.size === 0)
         this.#remember({ ...memory, lackingSince: 0 });
       return;
@@ -412,7 +433,7 @@ export class ReplicaSession {
         cursor: seq,
         listedFrom: seq,
         reconciled: true,
-        hasFailed: this.#hasComparisonFailed,
+        ...this.#applier.mending.memoryAfter(this.#hasComparisonFailed),
         sourceRoot: this.#sourceRootAfter(this.#known()),
       });
     });
@@ -438,6 +459,7 @@ export class ReplicaSession {
     if (passedBy.length > 0)
       this.#records.store.transaction(() => this.#remember({ ...memory, lackingSince: batch.to }));
     const { lost, isLacking } = this.#apply(batch);
+    this.#applier.mending.told(batch);
     for (const id of batch.dead) this.#awaited.delete(id);
     this.#ask(lost, isLacking ? [rootId] : passedBy);
   }
@@ -445,6 +467,7 @@ export class ReplicaSession {
   #ask(contents: readonly InodeId[], missing: readonly InodeId[]): void {
     if (contents.length === 0 && missing.length === 0) return;
     for (const id of missing) this.#awaited.add(id);
+    this.#isListing ||= missing.length > 0;
     this.#options.send({ type: 'wants', directory: 0, contents, missing });
   }
 
@@ -472,6 +495,7 @@ export class ReplicaSession {
     this.#memory = applied.memory;
     this.#inTheWay.haveCome(batch, this.#records);
     this.#noteWhole();
+    this.#isComplete = batch.complete;
     if (batch.complete) this.#noteComplete();
     this.#knownContents.placed(batch.changes, (id) => this.#lookAt(id));
     for (const id of batch.dead) this.#bases.drop(id);
@@ -491,7 +515,8 @@ export class ReplicaSession {
 
   /** Whatever is not recorded by now is nothing that fam had left here. */
   #noteComplete(): void {
-    if (!this.#isFormerKept || this.#memory?.lackingSince !== 0 || this.#records.pending.size > 0) return;
+    const isSettled = this.#memory?.lackingSince === 0 && !this.#memory.hasFailed;
+    if (!this.#isFormerKept || !isSettled || this.#records.pending.size > 0) return;
     FormerInodes.forget(this.#home.state);
     this.#isFormerKept = false;
   }
@@ -546,15 +571,49 @@ export class ReplicaSession {
     const found = this.#relisting.changes(listing);
     const answer = { type: 'wants', directory: listing.directory } as const;
     if (found === undefined) return { ...answer, contents: [], missing: [] };
+    if (found.missing.length > 0) this.#noteUnlisted(found.missing);
     const { lost, isLacking } = this.#apply(this.#incomplete(found.changes));
     this.#relisting.ask(lost, listing);
     if (isLacking) this.#ask([], [rootId]);
     return { ...answer, contents: lost, missing: found.missing };
   }
 
+  /** RACE: cut off when these have been made and before they have been listed, the next session lists them (I8). */
+  #noteUnlisted(folders: readonly InodeId[]): void {
+    const memory = this.#known();
+    if (memory.lackingSince > 0) return;
+    this.#applier.mending.willList(folders);
+    this.#remember({ ...memory, ...this.#applier.mending.memoryAfter(memory.hasFailed) });
+  }
+
   #incomplete(changes: readonly Change[]): Batch {
     const { cursor } = this.#known();
     return { from: cursor, to: cursor, complete: false, dead: [], changes };
+  }
+
+  // --- what has failed ----------------------------------------------------------------------------------------------------
+
+  #failedComparing(failed: FailedPlace | undefined): void {
+    if (failed === undefined) this.#applier.mending.failedForGood();
+    const isSeen =
+      failed !== undefined && this.#applier.mending.failed(new Map([[failed.id, [failed.place]]]));
+    if (!isSeen) this.#hasComparisonFailed = true;
+  }
+
+  /** Asks for what somebody seems to have mended, and says what has come of it. */
+  #mend(): void {
+    if (this.#memory?.reconciled !== true || this.#reconcile !== undefined) return;
+    if (this.#applier.mending.settle(this.#memory.deferred)) {
+      this.#remember({ ...this.#memory, ...this.#applier.mending.memoryAfter(this.#memory.hasFailed) });
+      this.#isTidyDue ||= this.#isComplete;
+    }
+    const untold = this.#applier.mending.takeUntold();
+    if (untold !== undefined && this.#welcome?.takesAgain === true) this.#options.send(untold);
+    if (this.#isListing || this.#welcome?.takesAgain !== true) return;
+    const directories = this.#applier.mending.due(performance.now());
+    if (directories.length === 0) return;
+    this.#isListing = true;
+    this.#options.send({ type: 'again', directories });
   }
 
   // --- state --------------------------------------------------------------------------------------------------------------

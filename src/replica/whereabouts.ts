@@ -91,6 +91,11 @@ export class Whereabouts {
     this.#identities.set(id, identity);
   }
 
+  /** What the batch has made is not here any more: the record tells what is. */
+  forgetIdentity(id: InodeId): void {
+    this.#identities.delete(id);
+  }
+
   notedIdentity(id: InodeId): LocalIdentity | undefined {
     return this.#identities.get(id);
   }

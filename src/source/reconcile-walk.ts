@@ -42,6 +42,8 @@ interface Frame {
   readonly directory: InodeId;
   /** Contents come along: the replica has nothing below here. */
   readonly inline: boolean;
+  /** What is below it is not walked, but for what the replica lacks. */
+  isAlone: boolean;
   /** Where the next listing of this directory starts; undefined when all of it has been listed. */
   after: Name | '' | undefined;
   /** Directories in it that are still to be walked, in reverse order. */
@@ -52,6 +54,8 @@ interface Frame {
 
 export interface WalkOptions {
   readonly from: InodeId;
+  /** Only this directory, and what the replica lacks in it. */
+  readonly isAlone?: boolean;
   /** The replica's root holds nothing. */
   readonly empty: boolean;
   /** Called for what was listed without its extended attributes, because it is not where its record has it. */
@@ -72,13 +76,14 @@ export class ReconcileWalk {
   #unansweredCount = 0;
   #wanted: InodeId[] = [];
   readonly #missing = new Set<InodeId>();
+  readonly #listedAlone = new Set<InodeId>();
 
   constructor(view: TreeView, contents: Contents, options: WalkOptions) {
     this.#view = view;
     this.#contents = contents;
     this.#moved = options.moved;
     this.#removedFrom = options.removedFrom;
-    this.#stack = [frameOf(options.from, options.empty)];
+    this.#stack = [frameOf(options.from, options.empty, options.isAlone)];
   }
 
   /** The journal from here on brings what the walk may have missed: the source's head when the first listing was read. */
@@ -93,10 +98,10 @@ export class ReconcileWalk {
   }
 
   /** Walks this directory as well, after all others: what the walk has passed by may have changed since. */
-  alsoFrom(directory: InodeId): void {
+  alsoFrom(directory: InodeId, isAlone = false): void {
     const [last] = this.#stack;
-    if (last?.directory === directory && last.after === '') return;
-    this.#stack.unshift(frameOf(directory, false));
+    if (last?.directory === directory && last.after === '') last.isAlone &&= isAlone;
+    else this.#stack.unshift(frameOf(directory, false, isAlone));
   }
 
   /** Takes the answer to one of this walk's listings; false when it answers none. */
@@ -107,7 +112,11 @@ export class ReconcileWalk {
     else this.#unanswered.set(wants.directory, open - 1);
     this.#unansweredCount -= 1;
     for (const id of wants.contents) this.#wanted.push(id);
-    for (const id of wants.missing) this.#missing.add(id);
+    const isAlone = this.#listedAlone.has(wants.directory);
+    for (const id of wants.missing) {
+      if (isAlone) this.#stack.unshift(frameOf(id, true));
+      else this.#missing.add(id);
+    }
     return true;
   }
 
@@ -159,6 +168,7 @@ export class ReconcileWalk {
     this.#seq ??= this.#view.head;
     this.#contents.reuse();
     const first = frame.after === '';
+    if (frame.isAlone) this.#listedAlone.add(frame.directory);
     if (first && frame === this.#stack[0]) this.#passSeq = this.#view.head;
     const entries: ListedEntry[] = [];
     const large: InodeId[] = [];
@@ -177,7 +187,7 @@ export class ReconcileWalk {
       entries.push(listed);
       bytes += entryBytes + sizeOfVariable(listed.attributes);
       if (listed.content.from === 'inline') bytes += listed.content.bytes.length;
-      if (inode.kind === Kind.directory) frame.children.push(inode.id);
+      if (inode.kind === Kind.directory && !frame.isAlone) frame.children.push(inode.id);
     }
     const removed: Name[] = [];
     // Who lacks the directory has none of them; of one that cannot be read nothing is known (I4).
@@ -259,6 +269,6 @@ export class ReconcileWalk {
   }
 }
 
-function frameOf(directory: InodeId, inline: boolean): Frame {
-  return { directory, inline, after: '', children: [], removed: undefined };
+function frameOf(directory: InodeId, inline: boolean, isAlone = false): Frame {
+  return { directory, inline, isAlone, after: '', children: [], removed: undefined };
 }

@@ -13,6 +13,7 @@ import {
   type AttributeRules,
   type Extras,
   type Failed,
+  type Failing,
   type Hello,
   heartbeatMs,
   type Kept,
@@ -74,10 +75,13 @@ export type SessionEvent =
       readonly lacks: readonly string[];
       readonly peerVersion: string;
       readonly cursor: Seq;
+      /** As in `ReplicaState`, where it goes on from that. */
+      readonly failing: number | undefined;
     }
   | { readonly type: 'problems'; readonly problems: readonly Problem[] }
   | { readonly type: 'extras'; readonly extras: Extras }
   | { readonly type: 'kept'; readonly kept: Kept }
+  | { readonly type: 'failing'; readonly failing: Failing }
   /** This (relative to the root) has not been where it is recorded for so long that no event will tell why. */
   | { readonly type: 'missing'; readonly path: ByteString }
   | { readonly type: 'failed'; readonly failed: Failed };
@@ -216,6 +220,12 @@ export class Session {
       case 'kept':
         this.#out.event({ type: 'kept', kept: message });
         break;
+      case 'again':
+        this.#listAgain(message.directories, true);
+        break;
+      case 'failing':
+        this.#out.event({ type: 'failing', failing: message });
+        break;
       case 'failed':
         this.#out.event({ type: 'failed', failed: message });
         break;
@@ -327,6 +337,7 @@ export class Session {
       ...(descent === undefined ? {} : { descent: [...descent] }),
       ...(place === undefined ? {} : { place }),
       ...(this.#takesAlive ? { aliveMs: heartbeatMs } : {}),
+      takesAgain: true,
     });
     this.#out.event({
       type: 'met',
@@ -334,6 +345,7 @@ export class Session {
       lacks: hello.lacks,
       peerVersion: hello.version,
       cursor: resumes ? state.cursor : 0,
+      failing: resumes ? state.failing : undefined,
     });
     if (resumes) {
       this.#phase = 'live';
@@ -374,16 +386,22 @@ export class Session {
       );
       this.#owe(id, since, true, true);
     }
-    const directory = wants.missing[0];
-    if (directory !== undefined) {
-      this.#standing.lacksFolders();
-      this.#walk ??= new ReconcileWalk(this.#view, this.#contents, {
-        empty: false,
-        from: directory,
-        moved: this.#moved,
-      });
-      for (const other of wants.missing) this.#walk.alsoFrom(other);
-    }
+    if (wants.missing.length === 0) return;
+    this.#standing.lacksFolders();
+    this.#listAgain(wants.missing, false);
+  }
+
+  /** @param areAlone without what is below them, but for what the replica lacks */
+  #listAgain(directories: readonly InodeId[], areAlone: boolean): void {
+    const [from] = directories;
+    if (from === undefined) return;
+    this.#walk ??= new ReconcileWalk(this.#view, this.#contents, {
+      empty: false,
+      from,
+      isAlone: areAlone,
+      moved: this.#moved,
+    });
+    for (const directory of directories) this.#walk.alsoFrom(directory, areAlone);
   }
 
   #acked(ack: Ack): void {
@@ -433,6 +451,8 @@ export class Session {
         this.#send({ type: 'reconciled', seq: this.#phase === 'reconciling' ? walk.seq : walk.passSeq });
         if (this.#phase !== 'reconciling') {
           this.#standing.listed(this.#inFlight.sentBytes);
+          // What has given way to what was listed can go when it is said that this is all.
+          this.#isComplete = false;
           return true;
         }
         this.#phase = 'live';

@@ -234,6 +234,13 @@ const toSource: fc.Arbitrary<ToSource> = fc.oneof(
     paths: fc.array(byteString(0, 300), { maxLength: 5 }),
     trash: text,
   }),
+  fc.record({ type: fc.constant('again' as const), directories: fc.array(id, { maxLength: 5 }) }),
+  fc.record({
+    type: fc.constant('failing' as const),
+    count,
+    mended: count,
+    paths: fc.array(byteString(0, 300), { maxLength: 5 }),
+  }),
   fc.record({
     type: fc.constant('failed' as const),
     code: fc.constantFrom(...(Object.keys(exitCodes) as ErrorCode[])),
@@ -454,6 +461,7 @@ describe('encode', () => {
       { type: 'problems', problems: [{ path, action: 'create', code: 'EIO' }] },
       { type: 'extras', count: 1, paths: [path] },
       { type: 'kept', count: 1, paths: [path], trash: '/trash' },
+      { type: 'failing', count: 0, mended: 1, paths: [path] },
       { type: 'failed', code: 'INTERNAL', message, retryable: false },
     ];
     for (const one of told) {

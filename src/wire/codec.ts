@@ -7,8 +7,10 @@ import { decodeBase, decodeBaseWanted, encodeBase, encodeBaseWanted } from './ba
 import { decodeBatch, encodeBatch } from './batch.ts';
 import { decodeContents, encodeContents } from './contents.ts';
 import {
+  decodeAgain,
   decodeExtras,
   decodeFailed,
+  decodeFailing,
   decodeHello,
   decodeKept,
   decodeProblems,
@@ -67,6 +69,8 @@ function encodeUnchecked(message: ToAgent | ToSource): Uint8Array {
     case 'failed':
     case 'extras':
     case 'kept':
+    case 'again':
+    case 'failing':
       return encodeControl(FrameType[message.type], message);
     case 'alive':
     case 'bye':
@@ -132,6 +136,10 @@ export function decodeToSource(frame: Uint8Array): ToSource {
       return decodeExtras(frame);
     case FrameType.kept:
       return decodeKept(frame);
+    case FrameType.again:
+      return decodeAgain(frame);
+    case FrameType.failing:
+      return decodeFailing(frame);
     case FrameType.alive:
       return bare('alive', frame);
     default:

@@ -4,9 +4,28 @@ import { Packr, Unpackr } from 'msgpackr';
 import * as z from 'zod/mini';
 import { type ErrorCode, exitCodes, FamError } from '../core/errors.ts';
 import { isPlainMessagePack } from './message-pack.ts';
-import type { Extras, Failed, Hello, Kept, Problems, Reconciled, Welcome } from './messages.ts';
+import type {
+  Again,
+  Extras,
+  Failed,
+  Failing,
+  Hello,
+  Kept,
+  Problems,
+  Reconciled,
+  Welcome,
+} from './messages.ts';
 
-export type ControlMessage = Hello | Welcome | Reconciled | Problems | Failed | Extras | Kept;
+export type ControlMessage =
+  | Hello
+  | Welcome
+  | Reconciled
+  | Problems
+  | Failed
+  | Extras
+  | Kept
+  | Again
+  | Failing;
 
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
@@ -28,6 +47,7 @@ const state = z.object({
   cursor: count,
   pending: z.array(owed),
   rules: z.optional(text),
+  failing: z.optional(count),
 });
 const problem = z.object({ path: text, action: text, code: text });
 
@@ -62,12 +82,15 @@ const schemas = {
     trusted: z.optional(z.boolean()),
     attributeRules: z.optional(attributeRules),
     aliveMs: z.optional(count),
+    takesAgain: z.optional(z.boolean()),
   }),
   reconciled: z.object({ type: z.literal('reconciled'), seq: count }),
   problems: z.object({ type: z.literal('problems'), problems: z.array(problem) }),
   failed: z.object({ type: z.literal('failed'), code: errorCode, message: text, retryable: z.boolean() }),
   extras: z.object({ type: z.literal('extras'), count, paths: z.array(text) }),
   kept: z.object({ type: z.literal('kept'), count, paths: z.array(text), trash: text }),
+  again: z.object({ type: z.literal('again'), directories: z.array(z.int().check(z.positive())) }),
+  failing: z.object({ type: z.literal('failing'), count, mended: count, paths: z.array(text) }),
 } as const;
 
 /** @param type the frame's type byte; the map holds everything but `type`. */
@@ -87,12 +110,14 @@ function forPeople(message: ControlMessage): ControlMessage {
       return { ...message, problems: message.problems.map((one) => ({ ...one, path: shortened(one.path) })) };
     case 'extras':
     case 'kept':
+    case 'failing':
       return { ...message, paths: message.paths.map(shortened) };
     case 'failed':
       return { ...message, message: shortened(message.message) };
     case 'hello':
     case 'welcome':
     case 'reconciled':
+    case 'again':
       return message;
   }
 }
@@ -110,6 +135,8 @@ export const decodeReconciled = (frame: Uint8Array): Reconciled =>
 export const decodeProblems = (frame: Uint8Array): Problems => decode('problems', schemas.problems, frame);
 export const decodeFailed = (frame: Uint8Array): Failed => decode('failed', schemas.failed, frame);
 export const decodeExtras = (frame: Uint8Array): Extras => decode('extras', schemas.extras, frame);
+export const decodeAgain = (frame: Uint8Array): Again => decode('again', schemas.again, frame);
+export const decodeFailing = (frame: Uint8Array): Failing => decode('failing', schemas.failing, frame);
 export const decodeKept = (frame: Uint8Array): Kept => decode('kept', schemas.kept, frame);
 
 function decode<T>(name: ControlMessage['type'], schema: z.ZodMiniType<T>, frame: Uint8Array): T {

@@ -22,6 +22,8 @@ export const FrameType = {
   digests: 21,
   version: 22,
   kept: 23,
+  again: 24,
+  failing: 25,
 } as const;
 
 /** Says only that whoever sent it is there: noted where frames arrive. */

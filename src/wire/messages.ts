@@ -26,6 +26,8 @@ export interface ReplicaState {
   readonly pending: readonly OwedContent[];
   /** `rulesKey` of what the tree was brought to; left out: it was not noted. */
   readonly rules?: string | undefined;
+  /** Folders in which something has failed (`Failing`); left out: none. */
+  readonly failing?: number | undefined;
 }
 
 export interface Hello {
@@ -67,6 +69,8 @@ export interface Welcome {
   readonly attributeRules?: AttributeRules | undefined;
   /** From now on the source says `alive` this often, in milliseconds, whatever else it says; left out: never. */
   readonly aliveMs?: number | undefined;
+  /** The source takes `again` and `failing`; left out: it does not. */
+  readonly takesAgain?: boolean | undefined;
 }
 
 /** `--owner-map`, `--group-map` and `--chmod`. */
@@ -120,6 +124,12 @@ export interface Wants {
   readonly contents: readonly InodeId[];
   /** Directories that the replica did not have: content below them may come along unasked. */
   readonly missing: readonly InodeId[];
+}
+
+/** Lists these directories again: what could not be done in them can be, as it seems. What is below them comes along where the replica lacks it. */
+export interface Again {
+  readonly type: 'again';
+  readonly directories: readonly InodeId[];
 }
 
 export interface WantedContent {
@@ -255,6 +265,16 @@ export interface Kept {
   readonly trash: string;
 }
 
+/** How much of what somebody can mend (core/problem.ts) has failed here and is not made up for yet. Said when it changes. */
+export interface Failing {
+  readonly type: 'failing';
+  readonly count: number;
+  /** Made up for since the last such message. */
+  readonly mended: number;
+  /** Where the first of these were, relative to the root, as byte strings. */
+  readonly paths: readonly string[];
+}
+
 export interface Failed {
   readonly type: 'failed';
   readonly code: ErrorCode;
@@ -278,12 +298,14 @@ export type ToAgent =
 export type ToSource =
   | Hello
   | Wants
+  | Again
   | Ack
   | Base
   | Digests
   | Problems
   | Extras
   | Kept
+  | Failing
   | Failed
   | { readonly type: 'alive' };
 

@@ -12,6 +12,13 @@ vi.mock('../../src/wire/messages.ts', async (importOriginal) => ({
 
 vi.mock('../../src/tree/pace.ts', () => ({ stepMs: 0, hintsAtOnce: 1, namesAtOnce: 2 }));
 
+vi.mock('../../src/replica/mending-pace.ts', () => ({
+  lookMs: 0,
+  lookShare: Infinity,
+  retryDelayMs: 0,
+  retryDelayMsMax: 0,
+}));
+
 test('whatever is cut off in between, the replica is equal in the end', { timeout: historiesTimeout }, () =>
   runHistories(90),
 );

@@ -4,9 +4,20 @@
 // folders, in one thread: some hundred times as many as torture does in the same time.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { promote } from '../../src/replica/promotion.ts';
 import { inlineMaxBytes } from '../../src/wire/messages.ts';
 import { compareTrees } from '../oracle/compare-trees.ts';
@@ -61,10 +72,10 @@ class User {
   #act(): void {
     const draw = this.#draw;
     const kind = draw(20);
-    const folder = of(draw, this.#folders());
+    const folder = of(draw, foldersIn(this.#root));
     const file = join(folder, of(draw, fileNames));
     const name = join(folder, of(draw, names));
-    const elsewhere = of(draw, this.#folders());
+    const elsewhere = of(draw, foldersIn(this.#root));
     if (kind < 6) {
       this.#do(`mkdir ${name}`, () => mkdirSync(name));
       this.#write(join(name, of(draw, fileNames)));
@@ -93,13 +104,60 @@ class User {
     act();
     this.done.push(what.replaceAll(this.#root, ''));
   }
+}
 
-  #folders(folder = this.#root): string[] {
-    const below = readdirSync(folder, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .flatMap(({ name }) => this.#folders(join(folder, name)));
-    return [folder, ...below];
+/** Somebody who locks folders of a replica, as by `chattr +i`, and opens them again, wherever they are by then. */
+class Locks {
+  readonly #root: string;
+  readonly #draw: Draw;
+  readonly #say: (what: string) => void;
+  readonly #locked = new Map<string, number>();
+
+  constructor(root: string, draw: Draw, say: (what: string) => void) {
+    this.#root = root;
+    this.#draw = draw;
+    this.#say = say;
+    onTestFinished(() => this.openAll());
   }
+
+  act(): void {
+    const locked = [...this.#locked.keys()];
+    if (locked.length > 0 && this.#draw(2) === 0) this.#open(of(this.#draw, locked));
+    else this.#lock(of(this.#draw, foldersIn(this.#root)));
+  }
+
+  openAll(): void {
+    for (const folder of [...this.#locked.keys()]) this.#open(folder);
+  }
+
+  #lock(folder: string): void {
+    if (this.#locked.has(folder)) return;
+    const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+    this.#locked.set(folder, fd);
+    this.#change(fd, '+i');
+    this.#say(`locked ${folder}`);
+  }
+
+  #open(folder: string): void {
+    const fd = this.#locked.get(folder);
+    if (fd === undefined) return;
+    this.#locked.delete(folder);
+    this.#change(fd, '-i');
+    closeSync(fd);
+    this.#say(`opened what was ${folder}`);
+  }
+
+  #change(fd: number, how: string): void {
+    execFileSync('chattr', [how, `/proc/${process.pid}/fd/${fd}/.`]);
+  }
+}
+
+/** A folder and all that are in it. */
+function foldersIn(folder: string): string[] {
+  const below = readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .flatMap(({ name }) => foldersIn(join(folder, name)));
+  return [folder, ...below];
 }
 
 interface Server {
@@ -107,6 +165,7 @@ interface Server {
   /** Of its mirror, when it is the main. */
   readonly state: string;
   readonly localUsers: LocalUsers | undefined;
+  readonly locks: Locks | undefined;
   /** The source may remove what this replica cannot tell that it is fam's. */
   hasConsent: boolean;
 }
@@ -217,6 +276,8 @@ class Meet {
         actionsLeft -= 1;
         user.act(1 + draw(3));
         for (const replica of replicas) if (draw(3) === 0) this.#letLocalUsersAct(replica);
+        for (const { locks } of replicas) if (draw(3) === 0) locks?.act();
+        if (actionsLeft === 0) for (const { locks } of replicas) locks?.openAll();
       }
       const hasMoved = this.#turn(isLively);
       const isIdle = this.#source.isAtRest && this.#all.every(({ link }) => link.isIdle);
@@ -351,6 +412,7 @@ async function history(folder: string, seed: number, done: string[]): Promise<st
   const hasMishaps = draw(3) === 0;
   const hasLocalUsers = draw(4) === 0;
   const takeovers = hasMishaps || hasLocalUsers || draw(2) === 0 ? 0 : 1 + draw(2);
+  const hasLocks = !hasMishaps && !hasLocalUsers && takeovers === 0 && draw(2) === 0;
   const say = (what: string): void => {
     done.push(`local user: ${what.replaceAll(folder, '')}`);
   };
@@ -360,7 +422,8 @@ async function history(folder: string, seed: number, done: string[]): Promise<st
     const state = join(mount, 'mirror');
     for (const one of [place.root, state]) mkdirSync(one, { recursive: true });
     const localUsers = hasLocalUsers ? new LocalUsers(place, 0, keepsakes, draw, say) : undefined;
-    return { place, state, localUsers, hasConsent: false };
+    const locks = hasLocks ? new Locks(place.root, draw, say) : undefined;
+    return { place, state, localUsers, locks, hasConsent: false };
   };
   const main = makeServer('main');
   const replicas = Array.from({ length: 1 + draw(2) }, (_, n) => makeServer(`replica-${n + 1}`));
@@ -380,6 +443,8 @@ async function history(folder: string, seed: number, done: string[]): Promise<st
   const cuts = draw(4) === 0 ? 4 + draw(6) : Math.max(0, draw(6) - 2);
   const [init, compares] = [draw(2) === 0, draw(2) === 0];
   new Meet(scene, { ...calm, init, compares, actions: 10 + draw(20), cuts, hasMishaps }).run();
+  // What could not go to the trash is for the next comparison, which is due then.
+  if (hasLocks) new Meet(scene, { ...calm, init: true, compares: false }).run();
   if (hasLocalUsers || takeovers > 0) new Meet(scene, { ...calm, init: true, compares: true }).run();
   const { place, state } = scene.main;
   const followers = last === undefined ? scene.replicas : [...scene.replicas, last];

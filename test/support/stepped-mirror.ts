@@ -11,7 +11,7 @@ import { ReplicaSession } from '../../src/replica/session.ts';
 import { BlockLedger } from '../../src/source/block-ledger.ts';
 import { Contents } from '../../src/source/contents.ts';
 import { FormerNames } from '../../src/source/former-names.ts';
-import { Session, type SharedReading } from '../../src/source/session.ts';
+import { Session, type SessionEvent, type SharedReading } from '../../src/source/session.ts';
 import { nameOf } from '../../src/tree/name-of.ts';
 import { Recorder } from '../../src/tree/recorder.ts';
 import { admitRoot } from '../../src/tree/source-check.ts';
@@ -112,6 +112,7 @@ export class SteppedLink implements Disposable {
   readonly #toAgent: Uint8Array[] = [];
   readonly #toSource: Uint8Array[] = [];
   readonly #synced: number[] = [];
+  readonly #events: SessionEvent[] = [];
   #steps = 0;
 
   constructor(source: SteppedSource, replica: string, options: LinkOptions) {
@@ -135,6 +136,7 @@ export class SteppedLink implements Disposable {
         },
         event: (event) => {
           if (event.type === 'failed') throw new Error(JSON.stringify(event));
+          if (event.type !== 'progress') this.#events.push(event);
         },
       },
       {
@@ -186,6 +188,11 @@ export class SteppedLink implements Disposable {
     const found = orphans(this.#store);
     if (found.length > 0) throw new Error(found.join('\n'));
     return hasMoved;
+  }
+
+  /** What the source was told of the replica, but for how far it is. */
+  get events(): readonly SessionEvent[] {
+    return this.#events;
   }
 
   get isIdle(): boolean {
