@@ -7,6 +7,7 @@ import {
   AT_REMOVEDIR,
   close,
   DT_DIR,
+  ENOENT,
   getdents,
   O_DIRECTORY,
   O_NOFOLLOW,
@@ -54,15 +55,11 @@ export class Limbo {
   empty(owed: Ids): void {
     for (const [name, path] of this.#names) {
       if (owed.has(Number(name))) continue;
-      this.#names.delete(name);
       this.#records.store.transaction(() => {
         const id = /^[1-9]\d*$/.test(name) ? Number(name) : 0;
-        const fd = openat(this.#home.limboFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-        if (fd >= 0) {
-          this.#emptyDirectory(fd, id, path);
-          close(fd);
-          unlinkat(this.#home.limboFd, name, AT_REMOVEDIR);
-        } else unlinkat(this.#home.limboFd, name);
+        // What cannot be removed is there, and in the records, until it can be.
+        if (!this.#remove(name, id, path)) return;
+        this.#names.delete(name);
         if (id !== 0 && this.#records.inode(id)?.names.length === 0) this.#records.forget(id);
         this.#directories.forget(id);
       });
@@ -70,27 +67,42 @@ export class Limbo {
     this.#records.store.refresh();
   }
 
-  /** Removes what the records know in the directory, and keeps what they do not (I6). */
-  #emptyDirectory(fd: number, directory: InodeId, path: ByteString): void {
+  #remove(name: string, id: InodeId, path: ByteString): boolean {
+    const { limboFd } = this.#home;
+    const fd = openat(limboFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (fd < 0) return isGone(unlinkat(limboFd, name));
+    const isEmpty = this.#emptyDirectory(fd, id, path);
+    close(fd);
+    return isEmpty && isGone(unlinkat(limboFd, name, AT_REMOVEDIR));
+  }
+
+  /** Removes what the records know in the directory, and keeps what they do not (I6). True when nothing is left in it. */
+  #emptyDirectory(fd: number, directory: InodeId, path: ByteString): boolean {
     const entries = getdents(fd);
+    const left = new Set<ByteString>();
     for (const entry of typeof entries === 'number' ? [] : entries) {
       const id = directory === 0 ? 0 : this.#records.occupant(directory, entry.name);
       const entryPath = `${path}/${entry.name}`;
-      if (id === 0) {
-        this.#trash.keep(fd, entry.name, entryPath, 'its folder was removed at the source');
-        continue;
-      }
-      if (entry.type === DT_DIR) {
-        const child = openat(fd, entry.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-        if (child >= 0) {
-          this.#emptyDirectory(child, id, entryPath);
-          close(child);
-        }
-        unlinkat(fd, entry.name, AT_REMOVEDIR);
-      } else unlinkat(fd, entry.name);
+      const result =
+        id === 0
+          ? this.#trash.keep(fd, entry.name, entryPath, 'its folder was removed at the source')
+          : this.#removeFrom(fd, entry.name, entry.type === DT_DIR, id, entryPath);
+      if (!isGone(result)) left.add(entry.name);
     }
     // Also names that were recorded and had vanished.
-    for (const name of [...this.#records.children(directory)]) this.#forgetName(directory, name);
+    for (const name of [...this.#records.children(directory)])
+      if (!left.has(name)) this.#forgetName(directory, name);
+    return left.size === 0;
+  }
+
+  /** 0 or -errno. */
+  #removeFrom(fd: number, name: ByteString, isDirectory: boolean, id: InodeId, path: ByteString): number {
+    if (!isDirectory) return unlinkat(fd, name);
+    const child = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (child < 0) return child;
+    this.#emptyDirectory(child, id, path);
+    close(child);
+    return unlinkat(fd, name, AT_REMOVEDIR);
   }
 
   #forgetName(directory: InodeId, text: ByteString): void {
@@ -100,6 +112,10 @@ export class Limbo {
     this.#records.takeName({ parent: directory, name }, false);
     this.#directories.forget(id);
   }
+}
+
+function isGone(result: number): boolean {
+  return result >= 0 || result === -ENOENT;
 }
 
 /** Removes something of ours that no record speaks of, where nobody else can write: a remnant of an agent that was killed. */
