@@ -1,7 +1,7 @@
 // A comparison of everything that is overtaken by what happens meanwhile: in the smallest steps.
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { whyNotMountable } from '../../test/contract/filesystems.ts';
@@ -104,6 +104,26 @@ describe.each(['fanotify', 'inotify'] as const)('a comparison, by %s', (monitor)
         tree.stop();
         return { tree, at };
       }
+
+      test('a new folder that is taken away while it is listed is waited for no longer', () => {
+        const { tree, at } = mounted((path) => mkdirSync(path('above')));
+        tree.start();
+        tree.settle();
+        mkdirSync(at('aside'));
+        // More names than are compared at a time.
+        for (let n = 0; n < 600; n++) writeFileSync(at(`aside/${n}`), '');
+        renameSync(at('aside'), at('above/new'));
+        while (tree.idOf('mounted/above/new/0') === 0) {
+          hear(tree);
+          tree.shortStep();
+        }
+        expect(tree.recordOf('mounted/above/new')?.listed).toBe(false);
+        rmSync(at('above'), { recursive: true });
+        // Before anybody is told.
+        tree.shortStep();
+        tree.settle();
+        expect(tree.differences()).toEqual([]);
+      });
 
       test('reaches a folder that was on its way when its turn came, because of one above it', () => {
         const { tree, at } = mounted((path) => mkdirSync(path('a/b/c'), { recursive: true }));

@@ -102,7 +102,11 @@ export class Scanner {
       this.#look.sockets = 0;
     } else {
       this.#pass.clear();
-      if (this.#listing !== undefined) this.#stack.push(this.#close(this.#listing));
+      if (this.#listing !== undefined) {
+        const { id } = this.#listing;
+        this.#close(this.#listing);
+        this.#stack.push(id);
+      }
     }
     this.#stack.unshift(top);
   }
@@ -219,7 +223,8 @@ export class Scanner {
     const dirfd = this.#directories.open(id);
     if (dirfd < 0) {
       // It has moved or gone while it was listed: its name tells, and if it lives on it is listed again.
-      this.#pass?.delete(this.#close(listing));
+      this.#close(listing);
+      this.#pass?.delete(id);
       this.#onUnlisted(id);
       this.#look.atSelf(id, 0, dirfd);
       return;
@@ -299,15 +304,15 @@ export class Scanner {
   }
 
   #finish(listing: Listing): void {
-    const record = this.#editor.inode(this.#close(listing));
+    this.#close(listing);
+    const record = this.#editor.inode(listing.id);
     if (record !== undefined && !record.listed) this.#editor.replace({ ...record, listed: true });
   }
 
-  /** Finished or given up, what was found meanwhile is listed next: it may be anywhere in the tree. Returns the directory's id. */
-  #close(listing: Listing): InodeId {
+  /** Finished or given up, what was found meanwhile is listed next: it may be anywhere in the tree. */
+  #close(listing: Listing): void {
     this.#listing = undefined;
     for (const child of listing.children.reverse()) this.#stack.push(child);
-    return listing.id;
   }
 }
 
