@@ -91,15 +91,19 @@ export class Failures {
    */
   break(operation: Operation, errno: number): void {
     const places = placesOf(operation);
-    if (errno < 0) this.#errnos.set(operation.id, errno);
-    else if (this.#mendable.has(operation.id)) this.canBeMended(operation);
-    for (const id of inodesOf(operation)) this.#broken.set(id, [...(this.#broken.get(id) ?? []), ...places]);
+    if (errno === 0 && this.#mendable.has(operation.id)) this.canBeMended(operation);
+    for (const id of inodesOf(operation)) {
+      if (errno < 0) this.#errnos.set(id, errno);
+      this.#broken.set(id, [...(this.#broken.get(id) ?? []), ...places]);
+    }
   }
 
   /** Why something is still in the folder that was to leave it, as -errno; 0: nothing is. */
   errnoIn(folder: InodeId): number {
-    for (const [id, places] of this.#broken)
-      if (places.some(({ parent }) => parent === folder)) return this.#errnos.get(id) ?? 0;
+    for (const [id, places] of this.#broken) {
+      const errno = this.#errnos.get(id) ?? 0;
+      if (errno < 0 && places.some(({ parent }) => parent === folder)) return errno;
+    }
     return 0;
   }
 

@@ -283,10 +283,13 @@ export class Reconcile {
   /** Until a listing brings it again it waits in limbo, and goes with it. */
   #notPlaced(id: InodeId, { parent, name }: InodeRecord, errno: number): void {
     this.#applier.throwIfFatal(errno);
-    const place = { parent, name: asName(name) };
-    if (place.name === undefined) return;
-    this.#applier.records.takeName({ parent, name: place.name }, true);
-    this.#problemAt(id, { parent, name: place.name }, 'put in place', errno);
+    const taken = asName(name);
+    if (taken === undefined) return;
+    const { records, limbo } = this.#applier;
+    const place = { parent, name: taken };
+    records.takeName(place, true);
+    limbo.add(String(id), records.pathAt(place));
+    this.#problemAt(id, place, 'put in place', errno);
   }
 
   #closeOpen(): void {
