@@ -4,18 +4,7 @@
 // folders, in one thread: some hundred times as many as torture does in the same time.
 
 import { execFileSync } from 'node:child_process';
-import {
-  closeSync,
-  constants,
-  existsSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import { promote } from '../../src/replica/promotion.ts';
@@ -23,6 +12,7 @@ import { inlineMaxBytes } from '../../src/wire/messages.ts';
 import { compareTrees } from '../oracle/compare-trees.ts';
 import { digestsByPath, Keepsakes } from './keepsakes.ts';
 import { LocalUsers } from './local-users.ts';
+import { foldersIn, Locks } from './locks.ts';
 import { randomFrom } from './random.ts';
 import { homeOf, type ReplicaPlace, trashOf } from './replica-place.ts';
 import { type Draw, Killed, SteppedLink, SteppedSource } from './stepped-mirror.ts';
@@ -104,60 +94,6 @@ class User {
     act();
     this.done.push(what.replaceAll(this.#root, ''));
   }
-}
-
-/** Somebody who locks folders of a replica, as by `chattr +i`, and opens them again, wherever they are by then. */
-class Locks {
-  readonly #root: string;
-  readonly #draw: Draw;
-  readonly #say: (what: string) => void;
-  readonly #locked = new Map<string, number>();
-
-  constructor(root: string, draw: Draw, say: (what: string) => void) {
-    this.#root = root;
-    this.#draw = draw;
-    this.#say = say;
-    onTestFinished(() => this.openAll());
-  }
-
-  act(): void {
-    const locked = [...this.#locked.keys()];
-    if (locked.length > 0 && this.#draw(2) === 0) this.#open(of(this.#draw, locked));
-    else this.#lock(of(this.#draw, foldersIn(this.#root)));
-  }
-
-  openAll(): void {
-    for (const folder of [...this.#locked.keys()]) this.#open(folder);
-  }
-
-  #lock(folder: string): void {
-    if (this.#locked.has(folder)) return;
-    const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
-    this.#locked.set(folder, fd);
-    this.#change(fd, '+i');
-    this.#say(`locked ${folder}`);
-  }
-
-  #open(folder: string): void {
-    const fd = this.#locked.get(folder);
-    if (fd === undefined) return;
-    this.#locked.delete(folder);
-    this.#change(fd, '-i');
-    closeSync(fd);
-    this.#say(`opened what was ${folder}`);
-  }
-
-  #change(fd: number, how: string): void {
-    execFileSync('chattr', [how, `/proc/${process.pid}/fd/${fd}/.`]);
-  }
-}
-
-/** A folder and all that are in it. */
-function foldersIn(folder: string): string[] {
-  const below = readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .flatMap(({ name }) => foldersIn(join(folder, name)));
-  return [folder, ...below];
 }
 
 interface Server {
@@ -423,6 +359,7 @@ async function history(folder: string, seed: number, done: string[]): Promise<st
     for (const one of [place.root, state]) mkdirSync(one, { recursive: true });
     const localUsers = hasLocalUsers ? new LocalUsers(place, 0, keepsakes, draw, say) : undefined;
     const locks = hasLocks ? new Locks(place.root, draw, say) : undefined;
+    onTestFinished(() => locks?.openAll());
     return { place, state, localUsers, locks, hasConsent: false };
   };
   const main = makeServer('main');

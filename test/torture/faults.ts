@@ -15,12 +15,14 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Keepsakes } from '../support/keepsakes.ts';
 import { LocalUsers } from '../support/local-users.ts';
+import { Locks } from '../support/locks.ts';
 import { kill } from '../support/processes.ts';
 import { homeOf, type ReplicaPlace, trashOf } from '../support/replica-place.ts';
 import type { FamProcess } from './fam-process.ts';
 import type { Operation } from './operation.ts';
 import type { Reader } from './reader.ts';
 import type { SshHost } from './ssh-host.ts';
+import { alwaysFolder } from './verified.ts';
 import type { World } from './world.ts';
 import type { Writer } from './writer.ts';
 
@@ -278,6 +280,29 @@ export const faults: Readonly<Record<string, Fault>> = {
         if (draw(2) === 0 || !(await promoteAndUndo(fam, place)))
           rmSync(join(homeOf(place), 'state'), { recursive: true, force: true });
         fam.start();
+      }
+    },
+  },
+  // Somebody locks folders on a replica, and opens them again while it is mirrored, or while nobody is.
+  'lock-folders': {
+    weight: 0,
+    async run(scene) {
+      const { fam, draw } = scene;
+      const { place } = replicaOf(scene);
+      const say = (what: string): void => {
+        fam.log += `--- local user ${Date.now()} ${JSON.stringify(what)}\n`;
+      };
+      const locks = new Locks(place.root, draw, say, [alwaysFolder, '.fam']);
+      try {
+        for (let n = 1 + draw(4); n > 0; n--) locks.lock();
+        await delay(draw(1500));
+        for (let n = draw(4); n > 0; n--) locks.act();
+        const isBetween = draw(3) === 0;
+        if (isBetween) await killEverything(scene);
+        locks.openAll();
+        if (isBetween) fam.start();
+      } finally {
+        locks.openAll();
       }
     },
   },

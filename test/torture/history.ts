@@ -50,6 +50,8 @@ export interface HistoryResult {
 
 /** For `fam wait`: what a heartbeat, a backoff and a rescan together may take, and a busy machine. */
 const waitS = 90;
+/** An agent to which nothing is said looks every five seconds for what has been mended. */
+const mendedS = 20;
 const maxPrinted = 25;
 /** Exit codes after which a supervisor would start the mirror again: nobody could be reached, a replica was busy or full. */
 const startAgainCodes = /fam mirror ended with (20|21|24|32|33)$/;
@@ -205,7 +207,7 @@ class History {
   /** After a round: all quiet, the barrier, and then I1 to the letter. */
   async #check(round: number, fam: FamProcess): Promise<Failure | undefined> {
     const from = performance.now();
-    const late = await this.#barrier(fam);
+    const late = (await this.#barrier(fam)) ?? (await this.#mended(fam));
     if (late !== undefined) {
       const pids = [fam.pid ?? -1, ...fam.agents().map(({ pid }) => pid)];
       const threads = await describeThreads(pids);
@@ -271,6 +273,29 @@ class History {
       }
       await delay(100);
     }
+  }
+
+  /**
+   * What had failed in locked folders comes in a moment; what only a comparison brings, with the next connection. Why it has not, or
+   * undefined.
+   */
+  async #mended(fam: FamProcess): Promise<string[] | undefined> {
+    if (this.#plan.scenario !== 'locked-folders') return undefined;
+    for (let tries = 0; tries < 2; tries++) {
+      const deadline = performance.now() + mendedS * 1000;
+      for (;;) {
+        const { output } = await fam.control('status', '--json');
+        if (!/"failed":[1-9]/.test(output)) return this.#barrier(fam);
+        if (performance.now() > deadline) break;
+        await delay(200);
+      }
+      await fam.end('SIGTERM');
+      await fam.agentsGone();
+      const late = await this.#barrier(fam);
+      if (late !== undefined) return late;
+    }
+    const { output } = await fam.control('status', '--json');
+    return ['something stays failed', output.trim(), ...fam.log.split('\n').slice(-15)];
   }
 
   /** In the records of either side. */

@@ -95,15 +95,16 @@ test('planHistory keeps the paths of deep-and-wide below PATH_MAX with what the 
   expect(longest).toBeLessThan(4000);
 });
 
-test('planHistory has the faults of local-users and moved-source nowhere else', () => {
+test('planHistory has the faults of local-users, moved-source and locked-folders nowhere else', () => {
   const names = (scenario: ScenarioName | 'none'): string[] =>
     seeds
       .slice(0, 20)
       .flatMap((seed) =>
         plan(seed, scenario).rounds.flatMap((round) => round.faults.map(({ name }) => name)),
       );
-  const special = ['local-users', 'source-renamed', 'folder-above-renamed'];
+  const special = ['local-users', 'source-renamed', 'folder-above-renamed', 'lock-folders'];
   expect(names('none').filter((name) => special.includes(name))).toEqual([]);
   expect(names('local-users')).toContain('local-users');
-  expect(names('moved-source')).toEqual(expect.arrayContaining(special.slice(1)));
+  expect(names('moved-source')).toEqual(expect.arrayContaining(special.slice(1, 3)));
+  expect(names('locked-folders')).toContain('lock-folders');
 });

@@ -18,6 +18,7 @@ export const scenarioNames = [
   'deep-and-wide',
   'local-users',
   'moved-source',
+  'locked-folders',
 ] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
@@ -48,6 +49,7 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   'deep-and-wide': { operations: { choose: deepAndWide, every: 12 }, crowded: 700, isRoomy: true },
   'local-users': { faults: { 'local-users': 120 } },
   'moved-source': { faults: { 'source-renamed': 60, 'folder-above-renamed': 60 } },
+  'locked-folders': { faults: { 'lock-folders': 120 } },
 };
 
 /** So many of ten seeds have a scenario. */
