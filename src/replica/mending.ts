@@ -150,7 +150,7 @@ export class Mending {
     this.#folders = undefined;
   }
 
-  /** The same during a comparison, of what no listing would bring. */
+  /** Something has failed during a comparison that no listing would bring: it is for the next comparison. */
   failedForGood(): void {
     this.#others += 1;
   }
