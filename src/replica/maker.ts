@@ -54,6 +54,8 @@ import type { Capabilities } from './capabilities.ts';
 /** POSIX ACLs that new inodes in a directory get: the only attribute that one inode passes to another. */
 const defaultAcl = 'system.posix_acl_default';
 
+const isRoot = process.geteuid?.() === 0;
+
 export class Maker {
   readonly #capabilities: Capabilities;
   /** Of the inode made or changed last. */
@@ -146,6 +148,8 @@ export class Maker {
     attributes: Attributes,
     setTime: boolean,
   ): number {
+    // Locked (`chattr`) it takes nothing, which says nothing of what the file system can keep.
+    if (now.isLocked) return this.#isAsWanted(now, dirfd, name, attributes, setTime) ? 0 : -EPERM;
     let result = 0;
     const owned = this.#owner(now, attributes, name, () => fchown(fd, attributes.uid, attributes.gid));
     // A change of owner takes set-id bits away, so the mode comes after it.
@@ -163,6 +167,13 @@ export class Maker {
     if (!setTime || (now.mtimeS === attributes.mtimeS && now.mtimeNs === attributes.mtimeNs)) return result;
     const timed = utimensat(fd, '', attributes.mtimeS, attributes.mtimeNs, AT_EMPTY_PATH);
     return result < 0 ? result : timed;
+  }
+
+  #isAsWanted(now: Stat, dirfd: number, name: ByteString, attributes: Attributes, setTime: boolean): boolean {
+    // Nobody but root can give files away.
+    const isOwner = !isRoot || (now.uid === attributes.uid && now.gid === attributes.gid);
+    const isTime = !setTime || (now.mtimeS === attributes.mtimeS && now.mtimeNs === attributes.mtimeNs);
+    return isOwner && isTime && now.mode === attributes.mode && this.hasXattrs(dirfd, name, attributes);
   }
 
   /** Whether the extended attributes of what is at the name are these. */

@@ -1,8 +1,18 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { compareTrees } from '../../test/oracle/compare-trees.ts';
+import { setNote } from '../../test/support/set-note.ts';
 import { SteppedLink, SteppedSource } from '../../test/support/stepped-mirror.ts';
 import { tempFolder } from '../../test/support/temp-folder.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
@@ -125,6 +135,23 @@ function changeMuch(mended: Mended): void {
   renameSync(mended.at('q/page'), mended.at('p/page'));
   chmodSync(mended.at('p'), 0o700);
 }
+
+test.runIf(isRoot)(
+  'attributes that a locked folder does not take are made up for, and are no lack of the file system',
+  async () => {
+    const mended = await inSync();
+    mended.lock('p', 'q');
+    setNote(mended.at('p'));
+    chownSync(mended.at('q'), 1001, 1001);
+    await mended.settle();
+    expect(mended.failing).toBe(2);
+    expect(mended.said.filter((line) => line.includes('unsupported'))).toEqual([]);
+    mended.unlock('p', 'q');
+    await mended.settle();
+    expect(mended.differences).toEqual([]);
+    expect(mended.failing).toBe(0);
+  },
+);
 
 async function inSync(): Promise<Mended> {
   const mended = new Mended('p/sub/deep', 'q', 'r/s');
