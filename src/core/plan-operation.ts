@@ -17,6 +17,16 @@ export function isSamePlace(one: Place, other: Place): boolean {
   return one.parent === other.parent && one.name === other.name;
 }
 
+/** Tells a place from all others in a map or a set. */
+export function placeKey({ parent, name }: Place): string {
+  return `${parent}/${name}`;
+}
+
+/** Each place once, in the order in which they come first. */
+export function distinctPlaces(places: readonly Place[]): Place[] {
+  return [...new Map(places.map((place) => [placeKey(place), place])).values()];
+}
+
 /**
  * Where an object is on the replica. `limbo`: it has no name in the tree and waits under its id.
  * `staging`: a second, temporary name or content of the id, gone by the end of the batch.

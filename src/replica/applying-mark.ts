@@ -6,7 +6,7 @@ import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { type InodeId, Kind, type Seq } from '../core/attributes.ts';
-import type { Operation, Place } from '../core/plan-operation.ts';
+import { type Operation, type Place, placeKey } from '../core/plan-operation.ts';
 import { nameSchema } from './records.ts';
 
 /** Something that a batch makes and the name that it gives to it; parent 0: it waits in limbo, under its id. */
@@ -44,7 +44,16 @@ export class ApplyingMark {
     readSync(this.#fd, body, 0, body.length, headBytes);
     const placements = new Map<string, Placement>();
     for (const [parent, name, id, contentSeq, kind, size, mtimeS, mtimeNs] of rowsOf(body)) {
-      placements.set(`${parent}/${name}`, { parent, name, id, contentSeq, kind, size, mtimeS, mtimeNs });
+      placements.set(placeKey({ parent, name }), {
+        parent,
+        name,
+        id,
+        contentSeq,
+        kind,
+        size,
+        mtimeS,
+        mtimeNs,
+      });
     }
     return placements;
   }

@@ -3,6 +3,7 @@
 import { type InodeId, Kind, rootId } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
 import {
+  distinctPlaces,
   isSamePlace,
   type Operation,
   type Place,
@@ -137,7 +138,7 @@ export class Failures {
       if (id === rootId) continue;
       const recorded = this.#records.inode(id);
       const planned = plan.inodes.get(id) ?? undefined;
-      const all = [...distinct([...places, ...(planned?.names ?? []), ...(recorded?.names ?? [])])];
+      const all = distinctPlaces([...places, ...(planned?.names ?? []), ...(recorded?.names ?? [])]);
       const there = all.filter((place) => this.#isAt(id, place));
       this.#discardStaged(id);
       const isInLimbo = this.#where.isThere({ dirfd: this.#home.limboFd, name: String(id) }, id);
@@ -246,8 +247,4 @@ function placesOf(operation: Operation): Place[] {
   if ('from' in operation) add(operation.from);
   if ('at' in operation) add(operation.at);
   return places;
-}
-
-function distinct(places: readonly Place[]): Iterable<Place> {
-  return new Map(places.map((place) => [`${place.parent}/${place.name}`, place])).values();
 }

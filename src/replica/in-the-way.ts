@@ -2,10 +2,8 @@
 // such a name away before that, it has to go as well: nothing else remembers it. A row of the store each, as what is pending.
 
 import * as z from 'zod/mini';
-import type { InodeId } from '../core/attributes.ts';
 import type { Batch } from '../core/change.ts';
-import type { Name } from '../core/name.ts';
-import type { Place } from '../core/plan-operation.ts';
+import { type Place, placeKey } from '../core/plan-operation.ts';
 import type { Problem } from '../core/problem.ts';
 import { ENOENT, errnoName } from '../kernel/sys.ts';
 import type { TreeStore } from '../tree/store.ts';
@@ -28,7 +26,7 @@ export class InTheWay {
 
   /** Inside a transaction. */
   note({ parent, name }: Place): void {
-    const key = keyOf(parent, name);
+    const key = placeKey({ parent, name });
     if (this.#all.has(key)) return;
     this.#last += 1;
     this.#all.set(key, this.#last);
@@ -37,7 +35,7 @@ export class InTheWay {
 
   /** What was to come has come. Inside a transaction. False: nothing was there. */
   forget({ parent, name }: Place): boolean {
-    const key = keyOf(parent, name);
+    const key = placeKey({ parent, name });
     const row = this.#all.get(key);
     if (row === undefined) return false;
     this.#all.delete(key);
@@ -83,7 +81,7 @@ export class InTheWay {
     const all = new Map<string, number>();
     for (const [key, { parent, name }] of this.#store.metaBelow(prefix, rowSchema)) {
       const row = Number(key.slice(prefix.length));
-      all.set(keyOf(parent, name), row);
+      all.set(placeKey({ parent, name }), row);
       this.#last = Math.max(this.#last, row);
     }
     return all;
@@ -100,8 +98,4 @@ function keep(place: Place, applier: Applier, report: (problem: Problem) => void
   if (kept === 0) applier.setTimes(place.parent, parent.attributes);
   // RACE: a local user may have taken it away himself.
   else if (kept !== -ENOENT) report({ path, action: 'move to trash', code: errnoName(kept) });
-}
-
-function keyOf(parent: InodeId, name: Name): string {
-  return `${parent}/${name}`;
 }

@@ -136,6 +136,16 @@ function changeMuch(mended: Mended): void {
   chmodSync(mended.at('p'), 0o700);
 }
 
+async function inSync(): Promise<Mended> {
+  const mended = new Mended('p/sub/deep', 'q', 'r/s');
+  for (const name of ['p/a', 'p/b', 'p/sub/deep/f', 'q/page', 'r/s/other'])
+    writeFileSync(mended.at(name), '1');
+  mended.connect();
+  await mended.settle();
+  expect(mended.differences).toEqual([]);
+  return mended;
+}
+
 test.runIf(isRoot)(
   'attributes that a locked folder does not take are made up for, and are no lack of the file system',
   async () => {
@@ -152,16 +162,6 @@ test.runIf(isRoot)(
     expect(mended.failing).toBe(0);
   },
 );
-
-async function inSync(): Promise<Mended> {
-  const mended = new Mended('p/sub/deep', 'q', 'r/s');
-  for (const name of ['p/a', 'p/b', 'p/sub/deep/f', 'q/page', 'r/s/other'])
-    writeFileSync(mended.at(name), '1');
-  mended.connect();
-  await mended.settle();
-  expect(mended.differences).toEqual([]);
-  return mended;
-}
 
 test.runIf(isRoot)('what could not be written is made up for as soon as somebody has mended it', async () => {
   const mended = await inSync();

@@ -5,7 +5,7 @@
 import { type InodeId, Kind } from '../core/attributes.ts';
 import type { Batch } from '../core/change.ts';
 import type { ByteString } from '../core/name.ts';
-import { type DeferredEntry, isSamePlace, type Place } from '../core/plan-operation.ts';
+import { type DeferredEntry, distinctPlaces, type Place, placeKey } from '../core/plan-operation.ts';
 import { fstat, Stat, statx } from '../kernel/sys.ts';
 import type { Failing as FailingMessage } from '../wire/messages.ts';
 import type { Directories } from './directories.ts';
@@ -108,7 +108,7 @@ export class Mending {
     const before = this.#failing.get(id);
     if (before === undefined && this.#failing.size >= maxFailing) return false;
     const wasInVain = this.#tried.has(id) || this.#owed.has(id);
-    const all = distinct([...(before?.places ?? []), ...places]).slice(-maxPlaces);
+    const all = distinctPlaces([...(before?.places ?? []), ...places]).slice(-maxPlaces);
     const [first] = places;
     const delayMs = before?.delayMs ?? retryDelayMs;
     this.#forget(id);
@@ -123,7 +123,7 @@ export class Mending {
       isWaiting,
     });
     for (const place of all) {
-      const key = keyOf(place);
+      const key = placeKey(place);
       const ids = this.#idsAt.get(key);
       if (ids === undefined) this.#idsAt.set(key, new Set([id]));
       else ids.add(id);
@@ -134,7 +134,7 @@ export class Mending {
   #forget(id: InodeId): void {
     this.#folders = undefined;
     for (const place of this.#failing.get(id)?.places ?? []) {
-      const key = keyOf(place);
+      const key = placeKey(place);
       const ids = this.#idsAt.get(key);
       ids?.delete(id);
       if (ids?.size === 0) this.#idsAt.delete(key);
@@ -161,7 +161,7 @@ export class Mending {
     for (const id of dead) this.#touch(id);
     for (const change of changes) {
       if (change.type !== 'removed') this.#touch(change.id);
-      else for (const id of this.#idsAt.get(keyOf(change)) ?? []) this.#touch(id);
+      else for (const id of this.#idsAt.get(placeKey(change)) ?? []) this.#touch(id);
     }
   }
 
@@ -289,12 +289,4 @@ export class Mending {
 
 function describe({ dev, inoHigh, inoLow, mode, uid, gid, isLocked }: Stat): string {
   return [dev, inoHigh, inoLow, mode, uid, gid, isLocked].join(':');
-}
-
-function keyOf({ parent, name }: Place): string {
-  return `${parent}/${name}`;
-}
-
-function distinct(places: readonly Place[]): Place[] {
-  return places.filter((place, at) => places.findIndex((other) => isSamePlace(place, other)) === at);
 }

@@ -7,7 +7,7 @@
 
 import { type InodeId, Kind, rootId } from '../core/attributes.ts';
 import type { Name } from '../core/name.ts';
-import { isSamePlace, type Place, type PlannedInode } from '../core/plan-operation.ts';
+import { isSamePlace, type Place, type PlannedInode, placeKey } from '../core/plan-operation.ts';
 import {
   close,
   DT_DIR,
@@ -179,7 +179,7 @@ class Recovery {
 
   /** Records what the cut batch had made and placed here, if it still is as the batch left it; `#stat` tells about it. */
   #adopt(dirfd: number, place: Place): InodeId | 0 {
-    const placement = this.#placements.get(`${place.parent}/${place.name}`);
+    const placement = this.#placements.get(placeKey(place));
     const stat = this.#stat;
     if (placement === undefined || !isAsMade(placement, stat)) return 0;
     const { id, kind, contentSeq } = placement;
@@ -287,8 +287,7 @@ class Recovery {
     if (record === undefined || inode === undefined) return;
     const names = new Map<string, Place>();
     for (const place of [...inode.names, ...(this.#moved.get(id) ?? [])]) {
-      if (this.#records.occupant(place.parent, place.name) === id)
-        names.set(`${place.parent}/${place.name}`, place);
+      if (this.#records.occupant(place.parent, place.name) === id) names.set(placeKey(place), place);
     }
     const stat = this.#stat;
     const isInLimbo = statx(this.#home.limboFd, String(id), stat) === 0 && isSameIdentity(record, stat);
@@ -308,7 +307,7 @@ class Recovery {
       // likely. It stays this inode's name, so that the content is placed there once more.
       for (const place of covered) {
         if (this.#records.occupant(place.parent, place.name) !== 0) continue;
-        names.set(`${place.parent}/${place.name}`, place);
+        names.set(placeKey(place), place);
         this.#records.setEntry(place.parent, place.name, id, 0);
       }
     }

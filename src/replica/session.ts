@@ -583,7 +583,7 @@ export class ReplicaSession {
     const memory = this.#known();
     if (memory.lackingSince > 0) return;
     this.#applier.mending.willList(folders);
-    this.#remember({ ...memory, ...this.#applier.mending.memoryAfter(memory.hasFailed) });
+    this.#rememberFailures(memory);
   }
 
   #incomplete(changes: readonly Change[]): Batch {
@@ -600,11 +600,15 @@ export class ReplicaSession {
     if (!isSeen) this.#hasComparisonFailed = true;
   }
 
+  #rememberFailures(memory: ReplicaMemory): void {
+    this.#remember({ ...memory, ...this.#applier.mending.memoryAfter(memory.hasFailed) });
+  }
+
   /** Asks for what somebody seems to have mended, and says what has come of it. */
   #mend(): void {
     if (this.#memory?.reconciled !== true || this.#reconcile !== undefined) return;
     if (this.#applier.mending.settle(this.#memory.deferred)) {
-      this.#remember({ ...this.#memory, ...this.#applier.mending.memoryAfter(this.#memory.hasFailed) });
+      this.#rememberFailures(this.#memory);
       this.#isTidyDue ||= this.#isComplete;
     }
     const untold = this.#applier.mending.takeUntold();
